@@ -1,1 +1,8 @@
-//! .
+//! What the demo, the tests on a real Kubernetes and the benchmarks share.
+//!
+//! Nothing in this crate is needed at run time, and nothing in the product knows of it: every fault is made from
+//! outside, on the network or the process table.
+
+pub mod apiserver;
+pub mod programs;
+pub mod wait;

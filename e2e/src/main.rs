@@ -1,0 +1,2 @@
+//! `tidemark-e2e`.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Tests on a real cluster.
+fn main() {}
