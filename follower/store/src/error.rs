@@ -1,0 +1,133 @@
+//! Everything that can go wrong with a store, each with its way out.
+
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+use crate::{BlockNumber, Commitment};
+
+/// What a store can refuse or fail at.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// A file operation failed; nothing was published by it.
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    Io {
+        /// What was tried, as in "cannot *open* …".
+        action: &'static str,
+        /// The file it was tried on.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The volume is full. Nothing was applied; the same call succeeds once there is space.
+    #[error("the volume of {path} is full: free or add space, then applying resumes by itself", path = path.display())]
+    DiskFull {
+        /// The file that could not grow.
+        path: PathBuf,
+    },
+    /// A sync failed, so what the disk holds is unknown until the store is opened anew: the process must exit.
+    #[error("cannot sync {path}: {source}; the process must restart to reread what the disk holds", path = path.display())]
+    SyncFailed {
+        /// The file that could not be synced.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// An earlier sync failed; the store takes no more writes.
+    #[error("the store took no more writes after a failed sync: restart the process")]
+    Poisoned,
+    /// Another process has the directory.
+    #[error("{path} is in use by another process: stop it, or choose another data directory", path = path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// Bytes that were once published cannot be read back. Nothing was changed on disk.
+    #[error(
+        "{path} is damaged at byte {offset} ({detail}): restore the file from a backup, or move the data directory away to fetch the chain anew",
+        path = path.display()
+    )]
+    Damaged {
+        /// The damaged file.
+        path: PathBuf,
+        /// Where the first bad record starts.
+        offset: u64,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The metadata file is not what any known release writes.
+    #[error("{path} is no metadata of this store ({detail}): restore it from a backup, or move the data directory away", path = path.display())]
+    BadMetadata {
+        /// The metadata file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The directory holds another chain than the one asked for.
+    #[error(
+        "the data directory holds the chain of genesis {held}, not {asked}: use another data directory, or correct the genesis"
+    )]
+    OtherGenesis {
+        /// What the directory holds.
+        held: Commitment,
+        /// What was asked for.
+        asked: Commitment,
+    },
+    /// The directory was made for another format.
+    #[error(
+        "the data directory was made with the format {held:?}, not {asked:?}: use another data directory, or that format"
+    )]
+    OtherFormat {
+        /// What the directory was made with.
+        held: String,
+        /// What was asked for.
+        asked: String,
+    },
+    /// A block was offered before the genesis of its chain was pinned.
+    #[error("the store has no genesis yet: initialise it before blocks are applied")]
+    NotInitialised,
+    /// Blocks are applied without gaps.
+    #[error("block {offered} does not follow: the store expects block {expected}")]
+    NotNext {
+        /// The number that follows the applied tip.
+        expected: BlockNumber,
+        /// The number that was offered.
+        offered: BlockNumber,
+    },
+    /// A proof was offered for a block that is not applied, or for genesis, which has none.
+    #[error("there is no block {number} here that a proof could belong to")]
+    ProofWithoutBlock {
+        /// The number the proof is for.
+        number: BlockNumber,
+    },
+    /// A record cannot hold that many bytes.
+    #[error("{len} bytes are more than a record can hold ({max})")]
+    TooLarge {
+        /// The length offered, in bytes.
+        len: usize,
+        /// The longest record, in bytes.
+        max: u32,
+    },
+}
+
+impl StoreError {
+    /// Whether the store can take no more writes until it is opened anew.
+    #[must_use]
+    pub fn is_poison(&self) -> bool {
+        matches!(self, Self::SyncFailed { .. } | Self::Poisoned)
+    }
+
+    /// Whether the same call will succeed once the volume has space.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::DiskFull { .. })
+    }
+
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            _ => Self::Io { action, path, source },
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What a store promises, whatever it is made of.
+
+use crate::{BlockHash, BlockNumber, Metadata, StoreError};
+
+/// How far a store has come. `proven ≤ published ≤ applied`, where none is below every number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tips {
+    /// Highest block that is written; its sync may be outstanding. Internal: no reader may see it.
+    pub applied: Option<BlockNumber>,
+    /// Highest block that is synced, and so may be served.
+    pub published: Option<BlockNumber>,
+    /// Highest number up to which every proof is synced (genesis has none); none before the first proof.
+    pub proven: Option<BlockNumber>,
+}
+
+/// A gapless chain of blocks from genesis on, and the proofs that came after them.
+///
+/// Reads see published data only, verify it, and never wait for a sync. Writes are taken one at a time.
+pub trait BlockStore: Send + Sync + 'static {
+    /// The format and genesis this store is pinned to; none for a fresh one.
+    fn metadata(&self) -> Option<Metadata>;
+
+    /// Pins format and genesis, durably. Pinning what is pinned already is no error; a store without any block
+    /// may be pinned anew.
+    ///
+    /// # Errors
+    /// `OtherFormat` or `OtherGenesis` when blocks of another chain are held; file errors.
+    fn initialise(&self, metadata: Metadata) -> Result<(), StoreError>;
+
+    /// Writes `blocks`, the first of which has the number `first`. They are published by the next `sync`.
+    ///
+    /// # Errors
+    /// `NotNext` unless `first` follows the applied tip; `DiskFull`, after which nothing was applied; file errors.
+    fn apply(&self, first: BlockNumber, blocks: &[&[u8]]) -> Result<(), StoreError>;
+
+    /// Writes the proof of an applied block, which may be 0 bytes long. A proof held already is kept as it is.
+    ///
+    /// # Errors
+    /// `ProofWithoutBlock` for genesis or a block that is not applied; `DiskFull`; file errors.
+    fn put_proof(&self, number: BlockNumber, proof: &[u8]) -> Result<(), StoreError>;
+
+    /// Publishes what was applied and put so far, once the disk has it.
+    ///
+    /// # Errors
+    /// `SyncFailed`, which is poison: the process must exit.
+    fn sync(&self) -> Result<Tips, StoreError>;
+
+    /// How far this store has come, from memory.
+    fn tips(&self) -> Tips;
+
+    /// The bytes of a published block; none when there is none of that number.
+    ///
+    /// # Errors
+    /// `Damaged` when the bytes on disk are not those that were published; file errors.
+    fn block(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The bytes of a published proof; none when there is none of that number.
+    ///
+    /// # Errors
+    /// `Damaged` when the bytes on disk are not those that were published; file errors.
+    fn proof(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Whether the proof of that number is published, from memory.
+    fn has_proof(&self, number: BlockNumber) -> bool;
+
+    /// The hash of a published block, from memory.
+    fn hash_at(&self, number: BlockNumber) -> Option<BlockHash>;
+
+    /// Durably drops every block and proof above `last`. What is dropped is gone: callers keep a copy first.
+    ///
+    /// # Errors
+    /// File errors; `SyncFailed`, which is poison.
+    fn truncate(&self, last: BlockNumber) -> Result<Tips, StoreError>;
+}
