@@ -1,0 +1,42 @@
+# shellcheck shell=bash
+# Owns the list of everything a cluster leaves on the machine, each kind by a function that prints one a line.
+
+mounts() {
+  awk -v dir="$STATE_DIR/" '{ gsub(/\\040/, " ", $2); if (index($2, dir) == 1) print $2 }' /proc/mounts | sort -r
+}
+
+# Links that kubelets put beside other runtimes' logs; they point into our state folder.
+log_links() {
+  find /var/log/containers -maxdepth 1 -type l -lname "$STATE_DIR/*" 2>/dev/null || true
+}
+
+# What the CNI library keeps of our network's pods, by the network's name.
+cni_results() {
+  find /var/lib/cni/results -maxdepth 1 -name 'tidemark-e2e-*' 2>/dev/null || true
+}
+
+# The sockets that containerd's shims were reached at: a shim that is killed leaves its own.
+shim_sockets() {
+  { find "$STATE_DIR"/node-*/containerd/state -name address -type f -exec cat {} + -exec echo \; 2>/dev/null || true; } |
+    sed -n 's|^unix://||p'
+}
+
+state_folder() { if [ -e "$STATE_DIR" ]; then echo "$STATE_DIR"; fi; }
+
+network_leftovers() {
+  network_is_ours || return 0
+  network_namespaces | sed 's/^/namespace /'
+  network_links | sed 's/^/link /'
+  network_routes | sed 's/^/route /'
+}
+
+leftovers() {
+  members | sed 's/^/process /'
+  cgroup_processes | sed 's/^/process in a pod cgroup /'
+  mounts | sed 's/^/mount /'
+  network_leftovers
+  cgroup_roots | sed 's/^/cgroup /'
+  log_links | sed 's/^/log link /'
+  cni_results | sed 's/^/CNI result /'
+  state_folder | sed 's/^/folder /'
+}

@@ -1,0 +1,34 @@
+# shellcheck shell=bash
+# Owns where the built programs of the cluster are, and the key that tells one build of them from another.
+
+PROGRAMS_SOURCE=$CLUSTER_DIR/programs
+BUILD_FLAGS=(-trimpath)
+KUBE_NAMES=(kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubelet kubectl)
+PROGRAM_PACKAGES=(
+  kube=./kube
+  coredns=./coredns
+  etcd=go.etcd.io/etcd/server/v3
+  helm=helm.sh/helm/v3/cmd/helm
+  kubeadm=k8s.io/kubernetes/cmd/kubeadm
+  local-path-provisioner=github.com/rancher/local-path-provisioner
+)
+# Every Kubernetes program reports the version that these flags give it.
+VERSION_PACKAGES=(k8s.io/component-base/version k8s.io/client-go/pkg/version)
+
+program_ldflags() {
+  local package minor=${KUBERNETES_VERSION#*.}
+  printf -- '-s -w'
+  for package in "${VERSION_PACKAGES[@]}"; do
+    printf -- ' -X %s.gitVersion=%s -X %s.gitMajor=1 -X %s.gitMinor=%s' \
+      "$package" "$KUBERNETES_VERSION" "$package" "$package" "${minor%.*}"
+  done
+}
+
+programs_key() {
+  (
+    cd "$PROGRAMS_SOURCE" || exit
+    { go env GOVERSION GOARCH && echo "${BUILD_FLAGS[@]}" && program_ldflags && cat go.mod go.sum ./*.go ./*/*.go; } | sha256sum | cut -c1-16
+  )
+}
+
+programs_dir() { echo "$CACHE_DIR/programs/$(programs_key)"; }
