@@ -4,5 +4,16 @@
 //! outside, on the network or the process table.
 
 pub mod apiserver;
+pub mod bench;
+pub mod chain;
+pub mod demo;
+pub mod fault;
+pub mod install;
+pub mod observe;
 pub mod programs;
+pub mod report;
+pub mod rpc;
+pub mod scene;
+pub mod story;
+pub mod target;
 pub mod wait;

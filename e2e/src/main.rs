@@ -1,2 +1,38 @@
-//! `tidemark-e2e`.
-fn main() {}
+//! `tidemark-e2e demo | bench`: the demo and the benchmarks of Tidemark on a real cluster.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use tidemark_e2e::{bench, demo, target::Target};
+
+#[derive(Parser)]
+#[command(about = "The demo and the benchmarks of Tidemark on a real cluster")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Shows a follower leave the Service when it lags, and return
+    Demo,
+    /// Measures how fast followers leave the Service
+    Bench {
+        /// How often a follower is cut off
+        #[arg(long, default_value_t = 50)]
+        cuts: usize,
+        /// Where the figures are written as JSON
+        #[arg(long, default_value = "target/bench.json")]
+        json: PathBuf,
+    },
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let target = Target::choose()?;
+    match cli.command {
+        Command::Demo => demo::run(&target).await,
+        Command::Bench { cuts, json } => bench::run(&target, cuts, &json).await,
+    }
+}

@@ -1,9 +1,9 @@
 //! Where the Kubernetes programs are that `make cluster-programs` built.
 
 use std::{
-    env,
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,18 +14,17 @@ pub fn checkout() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// The folder of the built programs: `TIDEMARK_E2E_PROGRAMS`, else what the build script says.
+/// The folder of the built programs, which are built first if that was not done yet.
 ///
 /// # Errors
-/// If the programs were not built yet.
+/// If they cannot be built.
 pub fn folder() -> Result<PathBuf> {
-    if let Some(folder) = env::var_os("TIDEMARK_E2E_PROGRAMS") {
-        return Ok(folder.into());
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(folder) = FOLDER.get() {
+        return Ok(folder.clone());
     }
-    let printed = run_script("programs-dir", &[])?;
-    let folder = PathBuf::from(printed.trim());
-    ensure!(folder.is_dir(), "{} does not exist: run `make cluster-programs` first", folder.display());
-    Ok(folder)
+    let folder = PathBuf::from(run_script("build-programs", &[])?.trim());
+    Ok(FOLDER.get_or_init(|| folder).clone())
 }
 
 /// Runs a script of `e2e/cluster` and returns what it printed.
