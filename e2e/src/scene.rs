@@ -104,7 +104,8 @@ impl Scene {
             self.upload_chain()?;
         }
         let args = serde_json::to_string(&primary.args(interval))?;
-        self.apply("primary.yaml", &[("IMAGE", &self.target.images.follower), ("ARGS", &args)])?;
+        let values = [("IMAGE", self.target.images.follower.as_str()), ("ARGS", &args)];
+        self.target.apply(&self.namespace, &Self::manifest("primary.yaml", &values)?)?;
         wait::until("the primary to be ready", STARTED_WITHIN, async || self.ready_pod("primary-0").await)
             .await?;
         Ok(())
@@ -123,12 +124,23 @@ impl Scene {
     /// # Errors
     /// What the API server says against it.
     pub fn apply_fleet(&self, primary: &Primary) -> Result<()> {
-        let image = &self.target.images.follower;
-        let values = [("NAMESPACE", self.namespace.as_str()), ("IMAGE", image), ("FORMAT", primary.format())];
-        self.apply("fleet.yaml", &values)
+        self.apply_fleet_with(primary, &Value::Null)
     }
 
-    fn apply(&self, manifest: &str, values: &[(&str, &str)]) -> Result<()> {
+    /// Applies the fleet changed by a JSON merge patch, without waiting.
+    ///
+    /// # Errors
+    /// What the API server says against it.
+    pub fn apply_fleet_with(&self, primary: &Primary, patch: &Value) -> Result<()> {
+        let image = &self.target.images.follower;
+        let values = [("NAMESPACE", self.namespace.as_str()), ("IMAGE", image), ("FORMAT", primary.format())];
+        let mut fleet: Value = serde_saphyr::from_str(&Self::manifest("fleet.yaml", &values)?)?;
+        merge(&mut fleet, patch);
+        self.target.apply(&self.namespace, &fleet.to_string())
+    }
+
+    /// The text of a manifest with its placeholders filled.
+    fn manifest(manifest: &str, values: &[(&str, &str)]) -> Result<String> {
         let file = programs::checkout().join("e2e/manifests").join(manifest);
         let mut text =
             std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -136,7 +148,7 @@ impl Scene {
             text = text.replace(&format!("${{{name}}}"), value);
         }
         ensure!(!text.contains("${"), "{manifest} has a placeholder that nothing fills");
-        self.target.apply(&self.namespace, &text)
+        Ok(text)
     }
 
     /// Waits until the fleet has its endpoints and every replica is in sync.
@@ -160,7 +172,15 @@ impl Scene {
     /// # Errors
     /// If it cannot be read.
     pub async fn fleet(&self) -> Result<Value> {
-        Ok(serde_json::to_value(self.fleets().get(SET).await?)?)
+        self.fleet_named(SET).await
+    }
+
+    /// A fleet of any name, as the API server shows it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn fleet_named(&self, name: &str) -> Result<Value> {
+        Ok(serde_json::to_value(self.fleets().get(name).await?)?)
     }
 
     /// Changes the fleet with a JSON merge patch.
@@ -235,4 +255,15 @@ impl Scene {
 pub fn condition(pod: &Pod, kind: &str) -> Option<bool> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     Some(conditions.iter().find(|c| c.type_ == kind)?.status == "True")
+}
+
+/// Applies a JSON merge patch (RFC 7396) whose members are all objects or values to be set.
+fn merge(onto: &mut Value, patch: &Value) {
+    let Value::Object(members) = patch else { return };
+    for (name, value) in members {
+        match value {
+            Value::Object(_) => merge(&mut onto[name.as_str()], value),
+            _ => onto[name.as_str()] = value.clone(),
+        }
+    }
 }

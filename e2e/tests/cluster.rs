@@ -1,2 +1,0 @@
-//! Tests on a real cluster.
-fn main() {}

@@ -1,0 +1,34 @@
+//! End-to-end tests on a real cluster, one after the other: two cores carry one story at a time.
+//!
+//! On a cluster whose nodes are out of reach, the tests that need them are named as not run.
+
+mod bad_input;
+mod cut;
+mod pods;
+mod runner;
+
+use runner::{Story, needs_nodes, story};
+
+fn main() {
+    let stories: Vec<Story> = vec![
+        needs_nodes("a_follower_cut_off_leaves_the_service_and_returns", cut::leaves_and_returns),
+        needs_nodes(
+            "an_operator_killed_while_a_follower_lags_keeps_every_gate",
+            cut::operator_killed_during_lag,
+        ),
+        needs_nodes(
+            "a_lag_that_begins_while_the_operator_is_down_is_judged_after_it",
+            cut::lag_begins_without_operator,
+        ),
+        needs_nodes("a_primary_that_goes_away_takes_nobody_out", cut::primary_gone),
+        needs_nodes("a_container_restarted_in_its_pod_starts_over", pods::container_restarted),
+        story("a_follower_pod_deleted_is_replaced_and_returns", pods::pod_deleted),
+        story("a_fleet_scales_up_and_down", pods::scaled),
+        story("a_deleted_fleet_leaves_nothing_but_its_volumes", pods::fleet_deleted),
+        story("an_unreachable_primary_is_named", bad_input::unreachable_primary),
+        story("a_wrong_genesis_is_named", bad_input::wrong_genesis),
+        story("an_image_that_never_starts_is_named_and_can_be_mended", bad_input::image_never_starts),
+        story("nonsense_is_refused_by_the_api_server", bad_input::nonsense_refused),
+    ];
+    runner::run(stories)
+}
