@@ -21,3 +21,27 @@ cluster-env: ## Print the shell variables that select it: eval "$$(make -s clust
 
 images: ## Build the images and load them into the local cluster's nodes if it is up
 	@$(CLUSTER)/packages && $(CLUSTER)/build-images && $(CLUSTER)/load-images --if-up
+
+.PHONY: help demo test lint bench crds advisories
+.DEFAULT_GOAL := help
+
+help: ## Show what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: cluster-up images ## Show on a real cluster how a lagging follower leaves the Service and returns
+	@cargo run --quiet -p tidemark-e2e -- demo
+
+test: ## Run every check and test; prints the time of each stage
+	@scripts/test
+
+lint: ## Check formatting, lints, docs and licences
+	@scripts/lint
+
+bench: cluster-up images ## Measure; prints a line a figure and writes target/bench.json
+	@cargo run --quiet -p tidemark-e2e -- bench
+
+crds: ## Write crds/ anew from the Rust types
+	@cargo run --quiet -p tidemark-operator -- crd > crds/storereplicasets.yaml.new && mv crds/storereplicasets.yaml.new crds/storereplicasets.yaml
+
+advisories: ## Check dependencies against the advisory database, which is fetched from the network
+	@$(TIDEMARK_CACHE)/tools/cargo-deny-*/bin/cargo-deny check advisories
