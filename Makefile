@@ -16,7 +16,7 @@ cluster-up: ## Bring up a real Kubernetes of NODES nodes (default 2) on this mac
 cluster-down: ## Take it down; nothing of it is left
 	@$(CLUSTER)/down
 
-cluster-env: ## Print the shell variables that select it: eval "$$(make -s cluster-env)"
+cluster-env: ## Print the shell variables that select it, for eval
 	@$(CLUSTER)/env
 
 images: ## Build the images and load them into the local cluster's nodes if it is up
