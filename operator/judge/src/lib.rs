@@ -10,14 +10,30 @@
 //!
 //! The rules, with worked examples, are in `docs/judging.md`.
 
+mod admission;
+mod case;
+mod confirmation;
+mod divergence;
+mod floor;
+mod freshness;
 mod gate;
+mod genesis;
+mod identity;
 mod ids;
 mod judgement;
+mod mark;
 mod memory;
 mod observed;
+mod outcome;
 mod policy;
 mod reason;
+mod reference;
+mod round;
+mod silence;
+mod stall;
+mod threshold;
 mod time;
+mod track;
 mod words;
 
 pub use gate::{GateSeen, GateStatus, GateWrite, Remembered};
@@ -36,6 +52,22 @@ pub use time::Moment;
 /// longer lists them.
 #[must_use]
 pub fn judge(now: Moment, policy: &Policy, observed: &Observed, memory: Memory) -> (Judgement, Memory) {
-    let _ = (now, policy, observed);
-    (Judgement::default(), memory)
+    let mut set = identity::gather(now, policy, observed, memory); // 1
+    freshness::weigh(&mut set); // 2
+    round::advance(&mut set); // 11
+    genesis::hold_to_pin(&mut set); // 3
+    divergence::compare(&mut set);
+    confirmation::confirm(&mut set);
+    reference::measure(&mut set); // 4
+    divergence::ask(&mut set);
+    mark::update(&mut set); // 5
+    let witnesses = admission::Witnesses::of(&set); // 6
+    threshold::claim(&mut set, witnesses); // 7
+    round::hold(&mut set); // 11
+    silence::hold_most(&mut set); // 9
+    floor::hold(&mut set); // 8
+    admission::report(&mut set, witnesses);
+    silence::report(&mut set);
+    stall::watch(&mut set); // 10
+    outcome::conclude(set)
 }

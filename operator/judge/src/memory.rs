@@ -1,5 +1,71 @@
-//! What one judgement leaves for the next.
+//! What one judgement leaves for the next. Holds data only; the rules own its meaning.
+
+use crate::{
+    BlockNumber, ContainerId, Genesis, Mode, Moment, PodUid, Reason, VolumeUid, divergence::Comparison,
+    mark::Mark, stall::High, track::Track,
+};
+use std::collections::BTreeMap;
 
 /// The judge's memory of one set. `Memory::default()` is that of a new leader, who knows only what the gates say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Memory {}
+pub struct Memory {
+    pub(crate) members: BTreeMap<PodUid, MemberMemory>,
+    pub(crate) set: SetMemory,
+}
+
+/// What is remembered of the set as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SetMemory {
+    /// The round that must be observed before anybody is taken out.
+    pub(crate) round: Round,
+    pub(crate) genesis: Option<Genesis>,
+    pub(crate) primary: Track,
+    pub(crate) mark: Option<Mark>,
+    pub(crate) high: Option<High>,
+    pub(crate) comparison: Comparison,
+    /// Volumes on which a member has been in sync, and when a member with that volume was last seen.
+    pub(crate) synced: BTreeMap<VolumeUid, Moment>,
+}
+
+/// The first round of a leader, or of a set that leaves `mode: Observe`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Round {
+    pub(crate) started: Option<Moment>,
+    pub(crate) done: bool,
+    pub(crate) mode: Mode,
+}
+
+/// What is remembered of one pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MemberMemory {
+    pub(crate) container: Option<ContainerId>,
+    /// Counts the processes seen in this pod: names the present one.
+    pub(crate) incarnation: u32,
+    /// Whether a sample of the present process has been seen, by this leader or the one before.
+    pub(crate) heard: bool,
+    /// The last decision: in or out.
+    pub(crate) serves: bool,
+    /// Why it was taken out.
+    pub(crate) exit: Option<Reason>,
+    pub(crate) entered_at: Option<Moment>,
+    pub(crate) track: Track,
+    /// Consecutive samples within the threshold for return.
+    pub(crate) streak: u32,
+    pub(crate) asked_again_at: Option<Moment>,
+    /// The height at which its blocks contradicted the right side.
+    pub(crate) diverged: Option<BlockNumber>,
+    pub(crate) verdict: Option<(bool, Reason)>,
+    pub(crate) since: Moment,
+    /// The exit mark as written to the gate.
+    pub(crate) saved_mark: Option<BlockNumber>,
+}
+
+impl MemberMemory {
+    /// Forgets what was known of the process that ran before. What is known of its blocks stays.
+    pub(crate) fn restart(&mut self) {
+        self.incarnation += 1;
+        self.heard = false;
+        self.streak = 0;
+        self.track = Track::default();
+    }
+}

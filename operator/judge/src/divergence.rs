@@ -1,0 +1,157 @@
+//! Rule 3, second part: blocks of one height are one block.
+//!
+//! The judge asks every store near the reference for its hash at one height, waits for the answers, compares them,
+//! and asks for the next height.
+
+use crate::{
+    BlockHash, BlockNumber, Moment, Notice, PodName, PodUid,
+    case::{Case, Set, Standing},
+    track::Track,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The comparison that is under way, and what the last one found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Comparison {
+    question: Option<Question>,
+    contested: Option<Contested>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Question {
+    height: BlockNumber,
+    asked_at: Moment,
+}
+
+/// A contradiction in which no side can be called right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Contested {
+    height: BlockNumber,
+    pods: BTreeSet<PodUid>,
+}
+
+/// Compares the answers once they are there, and takes their say from those that contradict the right side.
+pub(crate) fn compare(set: &mut Set<'_>) {
+    if let Some(question) = set.memory.comparison.question.filter(|question| is_answered(set, *question)) {
+        set.memory.comparison.question = None;
+        conclude(set, question.height);
+    }
+    mark_standings(set);
+    report(set);
+}
+
+/// Chooses the height to ask for: the lowest tip of the stores that serve or could serve soon.
+pub(crate) fn ask(set: &mut Set<'_>) {
+    if set.memory.comparison.question.is_none() {
+        let height = near(set).filter_map(|case| case.counted).chain(set.primary).map(|seen| seen.tip).min();
+        set.memory.comparison.question = height.map(|height| Question { height, asked_at: set.now });
+    }
+    set.judgement.ask_height = set.memory.comparison.question.map(|question| question.height);
+}
+
+fn near<'s, 'a>(set: &'s Set<'a>) -> impl Iterator<Item = &'s Case<'a>> {
+    let max_lag = set.policy.max_lag;
+    let lowest =
+        set.judgement.fleet_tip.map_or(BlockNumber(0), |tip| BlockNumber(tip.0.saturating_sub(max_lag)));
+    comparable(set).filter(move |case| {
+        case.memory.serves || case.counted.is_some_and(|seen| seen.tip >= lowest && case.counts())
+    })
+}
+
+fn comparable<'s, 'a>(set: &'s Set<'a>) -> impl Iterator<Item = &'s Case<'a>> {
+    set.cases.iter().filter(|case| {
+        matches!(
+            case.standing,
+            Standing::Trusted | Standing::Contested | Standing::Unconfirmed | Standing::Diverged
+        )
+    })
+}
+
+fn answer(track: &Track, height: BlockNumber) -> Option<BlockHash> {
+    track.hashes.iter().find(|known| known.height == height).map(|known| known.hash)
+}
+
+/// Everybody who could answer has, or has had its time.
+fn is_answered(set: &Set<'_>, question: Question) -> bool {
+    let holds = |case: &&Case<'_>| case.counted.is_some_and(|seen| seen.tip >= question.height);
+    let members =
+        comparable(set).filter(holds).all(|case| answer(&case.memory.track, question.height).is_some());
+    let primary = set.primary.is_none() || answer(&set.memory.primary, question.height).is_some();
+    (members && primary) || set.now.since(question.asked_at) > set.policy.stale_after
+}
+
+/// Groups the answers and names the wrong side.
+fn conclude(set: &mut Set<'_>, height: BlockNumber) {
+    let answers: Vec<(usize, BlockHash)> = (0..set.cases.len())
+        .filter(|&at| set.cases[at].standing == Standing::Trusted)
+        .filter_map(|at| Some((at, answer(&set.cases[at].memory.track, height)?)))
+        .collect();
+    let primary = set.primary.and_then(|_| answer(&set.memory.primary, height));
+    let right = right_side(&answers, primary);
+    let wrong: Vec<usize> =
+        answers.iter().filter(|(_, hash)| Some(*hash) != right).map(|(at, _)| *at).collect();
+    for (at, _) in answers.iter().filter(|(_, hash)| Some(*hash) == right) {
+        clear(&mut set.cases[*at], height);
+    }
+    set.memory.comparison.contested = None;
+    condemn(set, height, right.is_some(), &wrong);
+}
+
+/// The primary's side, else the strictly larger one; None when there is a tie.
+fn right_side(answers: &[(usize, BlockHash)], primary: Option<BlockHash>) -> Option<BlockHash> {
+    if primary.is_some() {
+        return primary;
+    }
+    let mut sides = BTreeMap::<BlockHash, usize>::new();
+    answers.iter().for_each(|(_, hash)| *sides.entry(*hash).or_default() += 1);
+    let most = *sides.values().max()?;
+    let mut leaders = sides.into_iter().filter(|(_, count)| *count == most).map(|(hash, _)| hash);
+    leaders.next().filter(|_| leaders.next().is_none())
+}
+
+/// Agreement at a height speaks for all heights below it, since each block names its parent.
+fn clear(case: &mut Case<'_>, height: BlockNumber) {
+    if case.memory.diverged.is_some_and(|diverged| diverged <= height) {
+        case.memory.diverged = None;
+    }
+}
+
+/// Marks `wrong` as diverged, unless no side is right or that would make most of the set so.
+fn condemn(set: &mut Set<'_>, height: BlockNumber, right_is_known: bool, wrong: &[usize]) {
+    let is_wrong = |at: &usize| wrong.contains(at) || set.cases[*at].memory.diverged.is_some();
+    let all = (0..set.cases.len()).filter(|at| set.cases[*at].is_present()).filter(is_wrong).count();
+    if right_is_known && !set.is_majority(all) {
+        wrong.iter().for_each(|&at| set.cases[at].memory.diverged = Some(height));
+    } else if !wrong.is_empty() {
+        let pods = wrong.iter().map(|&at| set.cases[at].member.uid.clone()).collect();
+        set.memory.comparison.contested = Some(Contested { height, pods });
+    }
+}
+
+fn mark_standings(set: &mut Set<'_>) {
+    let contested = set.memory.comparison.contested.as_ref();
+    for case in set.cases.iter_mut().filter(|case| case.standing == Standing::Trusted) {
+        if case.memory.diverged.is_some() {
+            case.standing = Standing::Diverged;
+        } else if contested.is_some_and(|contested| contested.pods.contains(&case.member.uid)) {
+            case.standing = Standing::Contested;
+        }
+    }
+}
+
+fn report(set: &mut Set<'_>) {
+    let contested = names(set, |case| case.standing == Standing::Contested);
+    if let Some(Contested { height, .. }) = set.memory.comparison.contested
+        && !contested.is_empty()
+    {
+        set.judgement.notices.push(Notice::Divergence { height, pods: contested });
+    }
+    let pods = names(set, |case| case.memory.diverged.is_some());
+    if let Some(height) = set.cases.iter().filter_map(|case| case.memory.diverged).max() {
+        set.judgement.notices.push(Notice::MembersDiverged { height, pods });
+    }
+}
+
+fn names(set: &Set<'_>, which: impl Fn(&Case<'_>) -> bool) -> Vec<PodName> {
+    set.cases.iter().filter(|case| which(case)).map(|case| case.member.name.clone()).collect()
+}

@@ -1,0 +1,113 @@
+//! Rule 8: floor and ceiling. At least `minServing` stay in, but nobody beyond `hardMaxLagBlocks`.
+//!
+//! Only pods seen Ready count, so an exit that relies on another's entry waits for it.
+
+use crate::{
+    BlockNumber, Reason,
+    case::{Case, Set},
+};
+use std::cmp::Reverse;
+
+/// Holds and enters members until the floor is reached, the least lagging first.
+pub(crate) fn hold(set: &mut Set<'_>) {
+    let floor = usize::try_from(set.policy.min_serving).unwrap_or(usize::MAX);
+    let missing = floor.saturating_sub(count(set, |case| case.claim.serves && is_endpoint(case)));
+    if missing == 0 {
+        return;
+    }
+    hold_first(set, missing, |case| case.member.ready);
+    hold_first(set, missing.saturating_sub(held(set)), |case| !case.member.ready);
+    let expected = count(set, |case| case.claim.serves && (is_endpoint(case) || is_coming(set, case)));
+    enter(set, floor.saturating_sub(expected));
+    displace(set);
+}
+
+fn count(set: &Set<'_>, which: impl Fn(&Case<'_>) -> bool) -> usize {
+    set.cases.iter().filter(|case| which(case)).count()
+}
+
+fn held(set: &Set<'_>) -> usize {
+    count(set, |case| case.claim.reason == Reason::HeldByFloor)
+}
+
+/// Whether it is an endpoint of the read Service now.
+fn is_endpoint(case: &Case<'_>) -> bool {
+    case.member.ready && case.is_incumbent() && case.is_present()
+}
+
+/// Whether it was let in, or is now, so short a time ago that the kubelet may still make it Ready.
+fn is_coming(set: &Set<'_>, case: &Case<'_>) -> bool {
+    let recently = case.memory.entered_at.is_none_or(|at| set.now.since(at) <= set.policy.stale_after);
+    !case.member.ready && (!case.memory.serves || recently)
+}
+
+/// Keeps the `most` best of the incumbents that would leave.
+fn hold_first(set: &mut Set<'_>, most: usize, which: impl Fn(&Case<'_>) -> bool) {
+    let leaving = |case: &Case<'_>| case.is_incumbent() && which(case) && is_eligible(set, case);
+    let best = ranked(set, leaving);
+    best.into_iter().take(most).for_each(|at| set.cases[at].hold(Reason::HeldByFloor));
+}
+
+/// Lets the `most` best of the others in. One whose entry has been decided and not yet seen stays first.
+fn enter(set: &mut Set<'_>, most: usize) {
+    let mut best = ranked(set, |case| may_enter(set, case));
+    best.sort_by_key(|&at| !set.cases[at].memory.serves);
+    best.into_iter().take(most).for_each(|at| set.cases[at].hold(Reason::HeldByFloor));
+}
+
+/// Lets one in that is better by more than `maxLagBlocks` than one that is held; the latter leaves when it is Ready.
+fn displace(set: &mut Set<'_>) {
+    let worst = set.cases.iter().filter(|case| case.claim.reason == Reason::HeldByFloor && is_endpoint(case));
+    let Some(worst) = worst.map(Case::last_tip).min() else { return };
+    if count(set, |case| case.claim.serves && is_coming(set, case)) > 0 {
+        return;
+    }
+    let better = |case: &Case<'_>| {
+        may_enter(set, case) && case.last_tip().is_some_and(|tip| is_better(tip, worst, set.policy.max_lag))
+    };
+    ranked(set, better).into_iter().take(1).for_each(|at| set.cases[at].hold(Reason::HeldByFloor));
+}
+
+fn is_better(tip: BlockNumber, worst: Option<BlockNumber>, max_lag: u32) -> bool {
+    worst.is_none_or(|worst| worst.behind(tip) > max_lag)
+}
+
+/// A gate is opened on a fresh sample only.
+fn may_enter(set: &Set<'_>, case: &Case<'_>) -> bool {
+    !case.is_incumbent() && case.fresh && is_eligible(set, case)
+}
+
+/// Whether it is out for a reason the floor may overrule, and is not worse than nothing.
+fn is_eligible(set: &Set<'_>, case: &Case<'_>) -> bool {
+    let measured = matches!(
+        case.claim.reason,
+        Reason::Lagging
+            | Reason::CatchingUp
+            | Reason::BelowExitMark
+            | Reason::AwaitingReference
+            | Reason::Unknown
+    );
+    !case.claim.serves && measured && case.is_alive() && is_useful(set, case)
+}
+
+/// An empty store is not the least bad answer: without a ceiling it must have been in sync on its volume.
+fn is_useful(set: &Set<'_>, case: &Case<'_>) -> bool {
+    match set.policy.hard_max_lag {
+        Some(ceiling) => upper_bound_of_lag(set, case).is_some_and(|lag| lag <= ceiling),
+        None => set.was_synced(&case.member.volume),
+    }
+}
+
+/// Its lag if it has not moved since its latest sample; 0 when there is nothing to measure against.
+fn upper_bound_of_lag(set: &Set<'_>, case: &Case<'_>) -> Option<u32> {
+    let mark = set.memory.mark.as_ref().map(|mark| mark.tip);
+    let reference = set.judgement.fleet_tip.max(mark);
+    case.last_tip().map(|tip| reference.map_or(0, |reference| tip.behind(reference)))
+}
+
+/// The members chosen, best first: the highest tip, then a fresh sample, then the name.
+fn ranked(set: &Set<'_>, which: impl Fn(&Case<'_>) -> bool) -> Vec<usize> {
+    let mut chosen: Vec<usize> = (0..set.cases.len()).filter(|&at| which(&set.cases[at])).collect();
+    chosen.sort_by_key(|&at| (Reverse(set.cases[at].last_tip()), !set.cases[at].fresh, at));
+    chosen
+}

@@ -1,0 +1,89 @@
+//! Rule 5: a falling reference re-admits nobody.
+//!
+//! The exit mark is the greatest height the fleet was reliably known to have. It binds all that are out, newcomers
+//! included, for as long as the reference is below it. It never takes anybody out.
+
+use crate::{
+    BlockNumber, Event, Moment, PodUid,
+    case::{Set, Standing},
+    confirmation,
+    memory::SetMemory,
+};
+use std::collections::BTreeSet;
+
+/// The height, who vouches for it, and since when nobody has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) tip: BlockNumber,
+    /// Empty when it was found in a gate: then only a tip or time lifts it.
+    sources: BTreeSet<Source>,
+    supported_at: Moment,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    Primary,
+    /// A pod, and which of its processes: one that lost its store takes nothing back by saying less.
+    Member(PodUid, u32),
+}
+
+/// Takes in a mark that an earlier leader left in a gate.
+pub(crate) fn recall(now: Moment, tip: BlockNumber, memory: &mut SetMemory) {
+    if memory.mark.as_ref().is_none_or(|mark| mark.tip < tip) {
+        memory.mark = Some(Mark { tip, sources: BTreeSet::new(), supported_at: now });
+    }
+}
+
+/// Lifts the mark when it is taken back or too old, and raises it with the reference.
+pub(crate) fn update(set: &mut Set<'_>) {
+    if let Some(mark) = set.memory.mark.take() {
+        set.memory.mark = keep(set, mark);
+    }
+    if let Some(tip) = set.judgement.fleet_tip.filter(|_| confirmation::is_corroborated(set))
+        && set.memory.mark.as_ref().is_none_or(|mark| mark.tip <= tip)
+    {
+        set.memory.mark = Some(Mark { tip, sources: sources(set, tip), supported_at: set.now });
+    }
+}
+
+/// The mark, if it is above the reference: what those that are out must come up to.
+pub(crate) fn above_reference(set: &Set<'_>) -> Option<BlockNumber> {
+    let mark = set.memory.mark.as_ref()?.tip;
+    set.judgement.fleet_tip.is_none_or(|tip| tip < mark).then_some(mark)
+}
+
+fn keep(set: &mut Set<'_>, mark: Mark) -> Option<Mark> {
+    let taken_back =
+        !mark.sources.is_empty() && mark.sources.iter().all(|source| takes_back(set, source, mark.tip));
+    if taken_back {
+        return None;
+    }
+    if set.now.since(mark.supported_at) > set.policy.forget_after {
+        set.judgement.events.push(Event::MarkForgotten { mark: mark.tip });
+        return None;
+    }
+    Some(mark)
+}
+
+/// Who has reached `tip`.
+fn sources(set: &Set<'_>, tip: BlockNumber) -> BTreeSet<Source> {
+    let members =
+        set.cases.iter().filter(|case| case.counts() && case.counted.is_some_and(|seen| seen.tip >= tip));
+    let primary = set.primary.filter(|primary| primary.tip >= tip).map(|_| Source::Primary);
+    members
+        .map(|case| Source::Member(case.member.uid.clone(), case.memory.incarnation))
+        .chain(primary)
+        .collect()
+}
+
+/// Whether `source` itself now says less, or has been found to follow other blocks. Silence takes nothing back.
+fn takes_back(set: &Set<'_>, source: &Source, tip: BlockNumber) -> bool {
+    let Source::Member(uid, incarnation) = source else {
+        return set.primary.is_some_and(|primary| primary.tip < tip);
+    };
+    let Some(case) = set.cases.iter().find(|case| case.member.uid == *uid) else { return false };
+    let says_less = case.memory.incarnation == *incarnation
+        && case.standing != Standing::Mute
+        && case.counted.is_some_and(|seen| seen.tip < tip);
+    matches!(case.standing, Standing::Diverged | Standing::WrongGenesis) || says_less
+}

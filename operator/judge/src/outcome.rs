@@ -1,0 +1,113 @@
+//! From claims to verdicts, gate writes and the memory of each member. Changes no decision.
+
+use crate::{
+    GateStatus, GateWrite, Judgement, Memory, Mode, Notice, Reason, Remembered, Verdict,
+    case::{Case, Set},
+};
+
+/// Ends the judgement.
+pub(crate) fn conclude(mut set: Set<'_>) -> (Judgement, Memory) {
+    remember_volumes(&mut set);
+    report_floor(&mut set);
+    for at in 0..set.cases.len() {
+        settle(&mut set, at);
+        let verdict = verdict(&mut set, at);
+        set.judgement.verdicts.push(verdict);
+    }
+    let members = set.cases.into_iter().map(|case| (case.member.uid.clone(), case.memory)).collect();
+    (set.judgement, Memory { members, set: set.memory })
+}
+
+fn report_floor(set: &mut Set<'_>) {
+    let (min_serving, replicas) = (set.policy.min_serving, set.policy.replicas);
+    if min_serving > replicas && replicas > 0 {
+        set.judgement.notices.push(Notice::FloorAboveReplicas { min_serving, replicas });
+    }
+}
+
+/// A volume is forgotten when no pod has used it for `forgetAfter`.
+fn remember_volumes(set: &mut Set<'_>) {
+    let (now, forget_after) = (set.now, set.policy.forget_after);
+    for case in &set.cases {
+        let volume = &case.member.volume;
+        let is_in_sync = case.claim.serves && case.claim.reason == Reason::InSync;
+        if is_in_sync || set.memory.synced.contains_key(volume) {
+            set.memory.synced.insert(volume.clone(), now);
+        }
+    }
+    set.memory.synced.retain(|_, seen_at| now.since(*seen_at) <= forget_after);
+}
+
+/// Keeps the decision for the next judgement.
+fn settle(set: &mut Set<'_>, at: usize) {
+    let now = set.now;
+    let Case { memory, claim, .. } = &mut set.cases[at];
+    if claim.serves && !memory.serves {
+        (memory.entered_at, memory.exit) = (Some(now), None);
+    }
+    if !claim.serves && (memory.serves || memory.exit.is_none()) {
+        (memory.entered_at, memory.exit, memory.streak) = (None, Some(claim.reason), 0);
+    }
+    memory.serves = claim.serves;
+    if memory.verdict != Some((claim.serves, claim.reason)) {
+        (memory.verdict, memory.since) = (Some((claim.serves, claim.reason)), now);
+    }
+}
+
+fn verdict(set: &mut Set<'_>, at: usize) -> Verdict {
+    let mut verdict = describe(set, &set.cases[at]);
+    verdict.gate = gate(set, at, &verdict);
+    verdict
+}
+
+fn describe(set: &Set<'_>, case: &Case<'_>) -> Verdict {
+    let threshold = if case.claim.serves { set.policy.max_lag } else { set.policy.readmit_lag };
+    Verdict {
+        pod: case.member.name.clone(),
+        uid: case.member.uid.clone(),
+        serves: case.claim.serves,
+        reason: case.claim.reason,
+        held_from: case.claim.held_from,
+        tip: case.last_tip(),
+        proven: case.last.and_then(|sample| sample.proven),
+        lag: case.lag(),
+        reference: case.reference,
+        threshold,
+        since: case.memory.since,
+        gate: None,
+    }
+}
+
+/// The gate to write, if what stands on the pod says anything else. A pod that is being deleted needs none.
+fn gate(set: &mut Set<'_>, at: usize, verdict: &Verdict) -> Option<GateWrite> {
+    let open = is_open(set, &set.cases[at]);
+    let mut wanted = to_remember(set, &set.cases[at], open);
+    let case = &mut set.cases[at];
+    let seen = &case.member.gate;
+    let status = if open { GateStatus::True } else { GateStatus::False };
+    let differs = seen.status != status || seen.reason != Some(verdict.reason);
+    if !differs {
+        wanted.mark = wanted.mark.and(case.memory.saved_mark);
+    }
+    if case.member.terminating || (!differs && seen.remembered == wanted) {
+        return None;
+    }
+    case.memory.saved_mark = wanted.mark;
+    Some(GateWrite { open, reason: verdict.reason, message: wanted.message(&verdict.text()) })
+}
+
+fn is_open(set: &Set<'_>, case: &Case<'_>) -> bool {
+    match set.policy.mode {
+        Mode::Enforce => case.claim.serves,
+        Mode::Observe => case.gate_is_open() || (case.fresh && case.last_tip().is_some()),
+    }
+}
+
+fn to_remember(set: &Set<'_>, case: &Case<'_>, open: bool) -> Remembered {
+    let volume = &case.member.volume;
+    Remembered {
+        container: case.member.container.clone().or_else(|| case.memory.container.clone()),
+        mark: set.memory.mark.as_ref().map(|mark| mark.tip).filter(|_| !open),
+        synced: set.was_synced(volume).then(|| volume.clone()),
+    }
+}

@@ -1,0 +1,41 @@
+//! Rule 9: missing data is not evidence. Only so many members of a set go out for being silent.
+
+use crate::{
+    Notice, PodName, Reason,
+    case::{Case, Set},
+};
+
+/// How many members of a set may be out as Unknown at a time: a third, and at least one.
+fn allowance(replicas: u32) -> usize {
+    usize::try_from(replicas / 3).unwrap_or(usize::MAX).max(1)
+}
+
+/// Lets the longest silent go, up to the allowance, and holds the rest.
+pub(crate) fn hold_most(set: &mut Set<'_>) {
+    let unknown = |case: &Case<'_>| case.claim.reason == Reason::Unknown;
+    let spent = set.cases.iter().filter(|case| unknown(case) && is_out_for_silence(case)).count();
+    let left = allowance(set.policy.replicas).saturating_sub(spent);
+    let mut leaving: Vec<usize> =
+        (0..set.cases.len()).filter(|&at| unknown(&set.cases[at]) && set.cases[at].is_incumbent()).collect();
+    leaving.sort_by_key(|&at| (set.cases[at].last.map(|sample| sample.asked_at), at));
+    leaving.into_iter().skip(left).for_each(|at| set.cases[at].hold(Reason::HeldUnknown));
+}
+
+fn is_out_for_silence(case: &Case<'_>) -> bool {
+    !case.is_incumbent() && case.memory.exit == Some(Reason::Unknown)
+}
+
+/// Says who is silent, as long as somebody is kept in for that.
+pub(crate) fn report(set: &mut Set<'_>) {
+    let held = names(set, |case| case.claim.held_from == Some(Reason::Unknown));
+    if !held.is_empty() {
+        let silent = names(set, |case| {
+            case.claim.reason == Reason::Unknown || case.claim.held_from == Some(Reason::Unknown)
+        });
+        set.judgement.notices.push(Notice::MembersSilent { silent, held });
+    }
+}
+
+fn names(set: &Set<'_>, which: impl Fn(&Case<'_>) -> bool) -> Vec<PodName> {
+    set.cases.iter().filter(|case| which(case)).map(|case| case.member.name.clone()).collect()
+}
