@@ -32,11 +32,13 @@ add_program() {
 
 # write_archive IMAGE ENTRYPOINT CONTEXT ARCHIVE: CONTEXT/root as an image, without a registry or a daemon.
 write_archive() {
-  local store=$3/store
+  local store=$3/store partial=$4.$$
   sed "s|@ENTRYPOINT@|$2|" "$CLUSTER_DIR/images/Containerfile" >"$3/Containerfile"
-  in_store "$store" build --quiet --isolation chroot --timestamp 0 --tag "$1" --file "$3/Containerfile" "$3" >/dev/null
-  in_store "$store" push --quiet "$1" "oci-archive:$4.partial:$1" 2>/dev/null || die "cannot write the image $1 to $4"
-  mv "$4.partial" "$4"
+  {
+    in_store "$store" build --isolation chroot --timestamp 0 --tag "$1" --file "$3/Containerfile" "$3" &&
+      in_store "$store" push "$1" "oci-archive:$partial:$1"
+  } >"$3/log" 2>&1 || { indent_tail 15 "$3/log"; die "cannot write the image $1 to $4"; }
+  mv "$partial" "$4"
 }
 
 in_store() {
@@ -49,9 +51,16 @@ ensure_image() {
   key=$(root_key "$5/root")
   image=tidemark.local/$2:${3/#key/$key}
   archive=$IMAGES_DIR/$2-$key.tar
+  touch --no-create "$archive"
   if [ ! -f "$archive" ]; then
     write_archive "$image" "$4" "$5" "$archive"
     say "built $image ($(du -h "$archive" | cut -f1))"
   fi
   echo "$image $archive" >>"$1"
+}
+
+# What no build has used for a week, and what builds that were killed left.
+prune_archives() {
+  find "$IMAGES_DIR" -maxdepth 1 -name '*.tar*' -mtime +7 -delete
+  find "$IMAGES_DIR" -maxdepth 1 -name 'work.*' -mtime +0 -exec rm -rf {} +
 }

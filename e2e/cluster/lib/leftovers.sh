@@ -10,15 +10,14 @@ log_links() {
   find /var/log/containers -maxdepth 1 -type l -lname "$STATE_DIR/*" 2>/dev/null || true
 }
 
-# What the CNI library keeps of our network's pods, by the network's name.
+# What the CNI library keeps of a pod names the pod's network namespace, which is in our state folder.
 cni_results() {
-  find /var/lib/cni/results -maxdepth 1 -name 'tidemark-e2e-*' 2>/dev/null || true
+  grep -rlF "\"$STATE_DIR/" /var/lib/cni/results 2>/dev/null || true
 }
 
 # The sockets that containerd's shims were reached at: a shim that is killed leaves its own.
 shim_sockets() {
-  { find "$STATE_DIR"/node-*/containerd/state -name address -type f -exec cat {} + -exec echo \; 2>/dev/null || true; } |
-    sed -n 's|^unix://||p'
+  find "$STATE_DIR"/node-*/containerd/state -name address -type f -exec sed -n 's|^unix://||p' {} + 2>/dev/null || true
 }
 
 state_folder() { if [ -e "$STATE_DIR" ]; then echo "$STATE_DIR"; fi; }

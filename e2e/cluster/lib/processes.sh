@@ -66,6 +66,12 @@ dead_daemons() {
   done
 }
 
+check_daemons_live() {
+  local dead
+  dead=$(dead_daemons | head -1)
+  [ -z "$dead" ] || daemon_failed "$dead" "ended by itself"
+}
+
 # wait_for SECONDS DAEMON WHAT COMMAND…: until COMMAND succeeds; ends at once when the daemon did.
 wait_for() {
   local deadline=$((SECONDS + $1)) daemon=$2 what=$3

@@ -27,16 +27,22 @@ remove_kubelet_sockets() {
   rmdir "$DEVICE_PLUGINS" "${DEVICE_PLUGINS%/*}" 2>/dev/null || true
 }
 
+check_state_is_ours() {
+  [ -f "$STATE_MARK" ] || [ -z "$(ls -A "$STATE_DIR" 2>/dev/null)" ] ||
+    die "$STATE_DIR is not empty and not ours: give another folder in TIDEMARK_E2E_STATE"
+}
+
 # Only a folder that bears our mark, and never into anything that is still mounted below it.
 remove_state() {
   [ -e "$STATE_DIR" ] || return 0
-  [ -f "$STATE_MARK" ] || die "$STATE_DIR is not a state folder of a local cluster: nothing in it was removed"
+  check_state_is_ours
   [ -z "$(mounts)" ] || die "still mounted below $STATE_DIR: $(mounts | head -1)"
   find "$STATE_DIR" -mindepth 1 -maxdepth 1 ! -path "$STATE_MARK" -exec rm -rf --one-file-system {} +
   rm -rf --one-file-system "$STATE_DIR"
 }
 
 take_down() {
+  check_state_is_ours
   check_network_is_ours
   stop_processes
   remove_mounts
