@@ -19,10 +19,8 @@ impl Witnesses {
     pub(crate) fn of(set: &Set<'_>) -> Self {
         let max_lag = set.policy.max_lag;
         let in_sync = |case: &Case<'_>| {
-            case.is_alive()
-                && case.is_incumbent()
-                && case.counts()
-                && case.lag().is_some_and(|lag| lag <= max_lag)
+            let within = case.counts() && case.lag().is_some_and(|lag| lag <= max_lag);
+            case.is_alive() && case.is_incumbent() && case.memory.fit && within
         };
         Self {
             fleet_only_by_policy: !set.policy.observe_primary && !set.policy.upstream_reported,
@@ -58,7 +56,7 @@ pub(crate) fn reference(set: &Set<'_>, case: &Case<'_>) -> Option<BlockNumber> {
 /// Says so when nothing outside the fleet says where the chain is.
 pub(crate) fn report(set: &mut Set<'_>, witnesses: Witnesses) {
     let round_done = set.memory.round.done;
-    if set.policy.observe_primary && !witnesses.primary && round_done {
+    if set.policy.observe_primary && !set.primary_heard && round_done {
         set.judgement.notices.push(Notice::PrimarySilent);
     }
     let anybody = set.cases.iter().any(Case::counts);

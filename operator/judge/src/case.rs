@@ -1,7 +1,7 @@
 //! One set and its members while they are being judged: what the rules hand to each other.
 
 use crate::{
-    BlockNumber, GateStatus, Judgement, Member, Moment, Observed, Policy, Reason, Sample, VolumeUid,
+    BlockNumber, GateStatus, Judgement, Member, Moment, Observed, PodName, Policy, Reason, Sample, VolumeUid,
     memory::{MemberMemory, SetMemory},
     track::Seen,
 };
@@ -16,6 +16,8 @@ pub(crate) struct Set<'a> {
     pub(crate) memory: SetMemory,
     /// The primary's tip, if it is observed, fresh and trusted.
     pub(crate) primary: Option<Seen>,
+    /// Whether the primary is observed and gave a fresh sample, trusted or not.
+    pub(crate) primary_heard: bool,
     pub(crate) judgement: Judgement,
 }
 
@@ -115,6 +117,11 @@ impl Set<'_> {
     /// Whether `count` members are more than half of the set.
     pub(crate) fn is_majority(&self, count: usize) -> bool {
         count * 2 > self.size()
+    }
+
+    /// The names of the members chosen, sorted.
+    pub(crate) fn names(&self, which: impl Fn(&Case<'_>) -> bool) -> Vec<PodName> {
+        self.cases.iter().filter(|case| which(case)).map(|case| case.member.name.clone()).collect()
     }
 
     pub(crate) fn was_synced(&self, volume: &VolumeUid) -> bool {

@@ -4,7 +4,7 @@
 //! and asks for the next height.
 
 use crate::{
-    BlockHash, BlockNumber, Moment, Notice, PodName, PodUid,
+    BlockHash, BlockNumber, Moment, Notice, PodUid,
     case::{Case, Set, Standing},
     track::Track,
 };
@@ -140,18 +140,14 @@ fn mark_standings(set: &mut Set<'_>) {
 }
 
 fn report(set: &mut Set<'_>) {
-    let contested = names(set, |case| case.standing == Standing::Contested);
+    let contested = set.names(|case| case.standing == Standing::Contested);
     if let Some(Contested { height, .. }) = set.memory.comparison.contested
         && !contested.is_empty()
     {
         set.judgement.notices.push(Notice::Divergence { height, pods: contested });
     }
-    let pods = names(set, |case| case.memory.diverged.is_some());
+    let pods = set.names(|case| case.memory.diverged.is_some());
     if let Some(height) = set.cases.iter().filter_map(|case| case.memory.diverged).max() {
         set.judgement.notices.push(Notice::MembersDiverged { height, pods });
     }
-}
-
-fn names(set: &Set<'_>, which: impl Fn(&Case<'_>) -> bool) -> Vec<PodName> {
-    set.cases.iter().filter(|case| which(case)).map(|case| case.member.name.clone()).collect()
 }

@@ -37,8 +37,8 @@ fn is_endpoint(case: &Case<'_>) -> bool {
 
 /// Whether it was let in, or is now, so short a time ago that the kubelet may still make it Ready.
 fn is_coming(set: &Set<'_>, case: &Case<'_>) -> bool {
-    let recently = case.memory.entered_at.is_none_or(|at| set.now.since(at) <= set.policy.stale_after);
-    !case.member.ready && (!case.memory.serves || recently)
+    let recently = case.memory.entered_at.is_some_and(|at| set.now.since(at) <= set.policy.stale_after);
+    !is_endpoint(case) && (!case.memory.serves || recently)
 }
 
 /// Keeps the `most` best of the incumbents that would leave.
@@ -93,9 +93,13 @@ fn is_eligible(set: &Set<'_>, case: &Case<'_>) -> bool {
 /// An empty store is not the least bad answer: without a ceiling it must have been in sync on its volume.
 fn is_useful(set: &Set<'_>, case: &Case<'_>) -> bool {
     match set.policy.hard_max_lag {
-        Some(ceiling) => upper_bound_of_lag(set, case).is_some_and(|lag| lag <= ceiling),
+        Some(ceiling) => known_lag(set, case).is_some_and(|lag| lag <= ceiling),
         None => set.was_synced(&case.member.volume),
     }
+}
+
+fn known_lag(set: &Set<'_>, case: &Case<'_>) -> Option<u32> {
+    case.lag().filter(|_| case.fresh).or_else(|| upper_bound_of_lag(set, case))
 }
 
 /// Its lag if it has not moved since its latest sample; 0 when there is nothing to measure against.

@@ -42,5 +42,6 @@ fn weigh_primary(set: &mut Set<'_>) {
     set.memory.primary.prune(set.now, set.policy.stale_after * 2);
     let usable =
         is_fresh(set.now, set.policy, sample) && sample.published.is_some() && sample.genesis.is_some();
+    set.primary_heard = usable;
     set.primary = set.memory.primary.seen.last().copied().filter(|_| usable);
 }

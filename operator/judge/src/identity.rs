@@ -19,26 +19,37 @@ pub(crate) fn gather<'a>(now: Moment, policy: &'a Policy, observed: &'a Observed
             identify(member, known, memory.round.done)
         })
         .collect();
-    Set { now, policy, observed, cases, memory, primary: None, judgement: Judgement::default() }
+    Set {
+        now,
+        policy,
+        observed,
+        cases,
+        memory,
+        primary: None,
+        primary_heard: false,
+        judgement: Judgement::default(),
+    }
 }
 
 /// What the gate tells of a pod that is not in memory.
 fn recall(now: Moment, member: &Member, memory: &mut SetMemory) -> MemberMemory {
     let gate = &member.gate;
     let serves = gate.status == GateStatus::True;
+    let fit = serves && gate.reason != Some(Reason::HeldByFloor);
     if was_synced(member) {
         memory.synced.insert(member.volume.clone(), now);
     }
-    if let (false, Some(mark)) = (serves, gate.remembered.mark) {
+    if let (false, Some(mark)) = (fit, gate.remembered.mark) {
         mark::recall(now, mark, memory);
     }
     let same_process = gate.remembered.container.is_some() && gate.remembered.container == member.container;
     MemberMemory {
         container: gate.remembered.container.clone(),
-        heard: serves && same_process,
+        heard: same_process && gate.reason != Some(Reason::AwaitingFirstSample),
         serves,
+        fit,
         exit: gate.reason.filter(|_| !serves),
-        saved_mark: gate.remembered.mark,
+        entered_at: serves.then_some(now),
         verdict: gate.reason.map(|reason| (serves, reason)),
         since: now,
         ..MemberMemory::default()
@@ -80,8 +91,10 @@ fn note_container(member: &Member, memory: &mut MemberMemory, round_done: bool) 
     if memory.container.as_ref() == Some(running) {
         return;
     }
+    let as_found = !round_done && memory.fit;
     memory.restart();
     memory.serves &= !round_done;
+    memory.fit = as_found;
     memory.container = Some(running.clone());
 }
 

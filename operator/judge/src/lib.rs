@@ -11,6 +11,7 @@
 //! The rules, with worked examples, are in `docs/judging.md`.
 
 mod admission;
+mod budget;
 mod case;
 mod confirmation;
 mod divergence;
@@ -36,6 +37,7 @@ mod time;
 mod track;
 mod words;
 
+pub use budget::may_leave;
 pub use gate::{GateSeen, GateStatus, GateWrite, Remembered};
 pub use ids::{BlockHash, BlockNumber, BootId, ContainerId, Genesis, PodName, PodUid, VolumeUid};
 pub use judgement::{ConditionType, Event, Judgement, Notice, Verdict};

@@ -84,6 +84,6 @@ fn takes_back(set: &Set<'_>, source: &Source, tip: BlockNumber) -> bool {
     let Some(case) = set.cases.iter().find(|case| case.member.uid == *uid) else { return false };
     let says_less = case.memory.incarnation == *incarnation
         && case.standing != Standing::Mute
-        && case.counted.is_some_and(|seen| seen.tip < tip);
+        && case.last_tip().is_some_and(|said| said < tip);
     matches!(case.standing, Standing::Diverged | Standing::WrongGenesis) || says_less
 }

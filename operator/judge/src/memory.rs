@@ -45,6 +45,8 @@ pub(crate) struct MemberMemory {
     pub(crate) heard: bool,
     /// The last decision: in or out.
     pub(crate) serves: bool,
+    /// Whether it is in on its own merit: one that the floor holds must earn its return like one that is out.
+    pub(crate) fit: bool,
     /// Why it was taken out.
     pub(crate) exit: Option<Reason>,
     pub(crate) entered_at: Option<Moment>,
@@ -56,8 +58,6 @@ pub(crate) struct MemberMemory {
     pub(crate) diverged: Option<BlockNumber>,
     pub(crate) verdict: Option<(bool, Reason)>,
     pub(crate) since: Moment,
-    /// The exit mark as written to the gate.
-    pub(crate) saved_mark: Option<BlockNumber>,
 }
 
 impl MemberMemory {
@@ -66,6 +66,7 @@ impl MemberMemory {
         self.incarnation += 1;
         self.heard = false;
         self.streak = 0;
+        self.fit = false;
         self.track = Track::default();
     }
 }

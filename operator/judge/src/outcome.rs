@@ -2,7 +2,7 @@
 
 use crate::{
     GateStatus, GateWrite, Judgement, Memory, Mode, Notice, Reason, Remembered, Verdict,
-    case::{Case, Set},
+    case::{Case, Claim, Set},
 };
 
 /// Ends the judgement.
@@ -11,7 +11,7 @@ pub(crate) fn conclude(mut set: Set<'_>) -> (Judgement, Memory) {
     report_floor(&mut set);
     for at in 0..set.cases.len() {
         settle(&mut set, at);
-        let verdict = verdict(&mut set, at);
+        let verdict = verdict(&set, at);
         set.judgement.verdicts.push(verdict);
     }
     let members = set.cases.into_iter().map(|case| (case.member.uid.clone(), case.memory)).collect();
@@ -49,19 +49,29 @@ fn settle(set: &mut Set<'_>, at: usize) {
         (memory.entered_at, memory.exit, memory.streak) = (None, Some(claim.reason), 0);
     }
     memory.serves = claim.serves;
+    memory.fit = is_fit(memory.fit, *claim);
     if memory.verdict != Some((claim.serves, claim.reason)) {
         (memory.verdict, memory.since) = (Some((claim.serves, claim.reason)), now);
     }
 }
 
-fn verdict(set: &mut Set<'_>, at: usize) -> Verdict {
+/// Merit is earned by being in sync, lost with the place, and unchanged while nothing can be told.
+const fn is_fit(was: bool, claim: Claim) -> bool {
+    match claim.reason {
+        Reason::InSync => claim.serves,
+        Reason::HeldByFloor => false,
+        _ => claim.serves && was,
+    }
+}
+
+fn verdict(set: &Set<'_>, at: usize) -> Verdict {
     let mut verdict = describe(set, &set.cases[at]);
     verdict.gate = gate(set, at, &verdict);
     verdict
 }
 
 fn describe(set: &Set<'_>, case: &Case<'_>) -> Verdict {
-    let threshold = if case.claim.serves { set.policy.max_lag } else { set.policy.readmit_lag };
+    let threshold = if case.memory.fit { set.policy.max_lag } else { set.policy.readmit_lag };
     Verdict {
         pod: case.member.name.clone(),
         uid: case.member.uid.clone(),
@@ -78,21 +88,22 @@ fn describe(set: &Set<'_>, case: &Case<'_>) -> Verdict {
     }
 }
 
-/// The gate to write, if what stands on the pod says anything else. A pod that is being deleted needs none.
-fn gate(set: &mut Set<'_>, at: usize, verdict: &Verdict) -> Option<GateWrite> {
+/// The gate to write, if what stands on the pod says anything else. A pod that is being deleted needs none, and in
+/// a first round only what changes a status is written. A mark that has risen alone is no reason to write.
+fn gate(set: &Set<'_>, at: usize, verdict: &Verdict) -> Option<GateWrite> {
     let open = is_open(set, &set.cases[at]);
-    let mut wanted = to_remember(set, &set.cases[at], open);
-    let case = &mut set.cases[at];
+    let case = &set.cases[at];
+    let mut wanted = to_remember(set, case, open);
     let seen = &case.member.gate;
     let status = if open { GateStatus::True } else { GateStatus::False };
     let differs = seen.status != status || seen.reason != Some(verdict.reason);
     if !differs {
-        wanted.mark = wanted.mark.and(case.memory.saved_mark);
+        wanted.mark = wanted.mark.and(seen.remembered.mark);
     }
-    if case.member.terminating || (!differs && seen.remembered == wanted) {
+    let as_found = seen.status == status && !set.memory.round.done;
+    if case.member.terminating || as_found || (!differs && seen.remembered == wanted) {
         return None;
     }
-    case.memory.saved_mark = wanted.mark;
     Some(GateWrite { open, reason: verdict.reason, message: wanted.message(&verdict.text()) })
 }
 
@@ -107,7 +118,7 @@ fn to_remember(set: &Set<'_>, case: &Case<'_>, open: bool) -> Remembered {
     let volume = &case.member.volume;
     Remembered {
         container: case.member.container.clone().or_else(|| case.memory.container.clone()),
-        mark: set.memory.mark.as_ref().map(|mark| mark.tip).filter(|_| !open),
+        mark: set.memory.mark.as_ref().map(|mark| mark.tip).filter(|_| !open || !case.memory.fit),
         synced: set.was_synced(volume).then(|| volume.clone()),
     }
 }

@@ -50,7 +50,8 @@ fn ask_again(set: &mut Set<'_>, fleet_tip: BlockNumber) {
 fn would_be_out(case: &Case<'_>, max_lag: u32, fleet_tip: BlockNumber) -> bool {
     let within = case.lag().is_none_or(|lag| lag <= max_lag);
     case.is_alive()
-        && case.memory.serves
+        && case.memory.fit
+        && case.counts()
         && within
         && case.counted.is_some_and(|seen| seen.tip.behind(fleet_tip) > max_lag)
 }

@@ -1,7 +1,7 @@
 //! Rule 9: missing data is not evidence. Only so many members of a set go out for being silent.
 
 use crate::{
-    Notice, PodName, Reason,
+    Notice, Reason,
     case::{Case, Set},
 };
 
@@ -16,9 +16,14 @@ pub(crate) fn hold_most(set: &mut Set<'_>) {
     let spent = set.cases.iter().filter(|case| unknown(case) && is_out_for_silence(case)).count();
     let left = allowance(set.policy.replicas).saturating_sub(spent);
     let mut leaving: Vec<usize> =
-        (0..set.cases.len()).filter(|&at| unknown(&set.cases[at]) && set.cases[at].is_incumbent()).collect();
+        (0..set.cases.len()).filter(|&at| unknown(&set.cases[at]) && may_be_held(&set.cases[at])).collect();
     leaving.sort_by_key(|&at| (set.cases[at].last.map(|sample| sample.asked_at), at));
     leaving.into_iter().skip(left).for_each(|at| set.cases[at].hold(Reason::HeldUnknown));
+}
+
+/// One that was in only because the floor held it was known to be behind; its silence changes nothing.
+fn may_be_held(case: &Case<'_>) -> bool {
+    case.is_incumbent() && case.memory.fit
 }
 
 fn is_out_for_silence(case: &Case<'_>) -> bool {
@@ -27,15 +32,11 @@ fn is_out_for_silence(case: &Case<'_>) -> bool {
 
 /// Says who is silent, as long as somebody is kept in for that.
 pub(crate) fn report(set: &mut Set<'_>) {
-    let held = names(set, |case| case.claim.held_from == Some(Reason::Unknown));
+    let held = set.names(|case| case.claim.held_from == Some(Reason::Unknown));
     if !held.is_empty() {
-        let silent = names(set, |case| {
+        let silent = set.names(|case| {
             case.claim.reason == Reason::Unknown || case.claim.held_from == Some(Reason::Unknown)
         });
         set.judgement.notices.push(Notice::MembersSilent { silent, held });
     }
-}
-
-fn names(set: &Set<'_>, which: impl Fn(&Case<'_>) -> bool) -> Vec<PodName> {
-    set.cases.iter().filter(|case| which(case)).map(|case| case.member.name.clone()).collect()
 }

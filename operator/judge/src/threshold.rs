@@ -7,11 +7,11 @@ use crate::{
     mark,
 };
 
-/// Gives every member its claim by what it says itself.
+/// Gives every member its claim by what it says itself. One that only the floor keeps in is judged as one that is out.
 pub(crate) fn claim(set: &mut Set<'_>, witnesses: Witnesses) {
     let mark = mark::above_reference(set);
     for at in 0..set.cases.len() {
-        if !set.cases[at].memory.serves {
+        if !set.cases[at].memory.fit {
             set.cases[at].reference = admission::reference(set, &set.cases[at]);
         }
         let case = &mut set.cases[at];
@@ -58,7 +58,7 @@ fn by_standing(case: &Case<'_>) -> Option<Claim> {
 }
 
 fn by_lag(case: &mut Case<'_>, policy: &Policy, witnesses: Witnesses, mark: Option<BlockNumber>) -> Claim {
-    if !case.memory.serves {
+    if !case.memory.fit {
         return to_enter(case, policy, witnesses, mark);
     }
     let within = case.lag().is_none_or(|lag| lag <= policy.max_lag);

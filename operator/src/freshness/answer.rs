@@ -1,0 +1,113 @@
+//! From answers on the wire to samples. Pure.
+
+use tidemark_judge::{BlockHash, BlockNumber, BootId, ContainerId, Genesis, HashAt, Moment, PodUid, Sample};
+use tidemark_wire::{
+    rpc::RpcStatus,
+    v1::{ReplicaState, TipsResponse},
+};
+
+/// When a request went out, to whom, and about what.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) at: Moment,
+    pub(super) height: Option<BlockNumber>,
+    /// The container that was running then; None for a primary.
+    pub(super) container: Option<ContainerId>,
+}
+
+/// Reads an answer of `tidemark.v1.Replica/Tips`.
+pub(super) fn tips(asked: &Asked, received_at: Moment, answer: &TipsResponse) -> Sample {
+    let hash_at = asked.height.zip(bytes(&answer.hash_at_height));
+    Sample {
+        asked_at: asked.at,
+        received_at,
+        container: asked.container.clone(),
+        pod_uid: some(&answer.pod_uid).map(PodUid::from),
+        boot_id: some(&answer.boot_id).map(BootId::from),
+        published: answer.published_tip.map(BlockNumber),
+        applied: answer.applied_tip.map(BlockNumber),
+        proven: answer.proven_tip.map(BlockNumber),
+        genesis: bytes(&answer.genesis).map(Genesis),
+        tip_hash: bytes(&answer.tip_hash).map(BlockHash),
+        hash_at: hash_at.map(|(height, hash)| HashAt { height, hash: BlockHash(hash) }),
+        upstream_tip: answer.upstream_tip.filter(|_| hears_upstream(answer.state())).map(BlockNumber),
+    }
+}
+
+/// Reads an answer of `rpc.Api/Status`, from a primary that does not know `tidemark.v1`.
+pub(super) fn status(asked: &Asked, received_at: Moment, answer: RpcStatus) -> Sample {
+    Sample {
+        asked_at: asked.at,
+        received_at,
+        container: asked.container.clone(),
+        pod_uid: None,
+        boot_id: None,
+        published: Some(BlockNumber(answer.chain_tip)),
+        applied: None,
+        proven: None,
+        genesis: answer.genesis_commitment.map(|digest| Genesis(digest.into())),
+        tip_hash: None,
+        hash_at: None,
+        upstream_tip: None,
+    }
+}
+
+/// Whether a follower in this state hears its upstream's tip now, and does not only remember it.
+fn hears_upstream(state: ReplicaState) -> bool {
+    match state {
+        ReplicaState::Syncing
+        | ReplicaState::UpstreamHole
+        | ReplicaState::UpstreamStalled
+        | ReplicaState::InvalidBlock
+        | ReplicaState::DiskFull => true,
+        ReplicaState::Unspecified
+        | ReplicaState::Producing
+        | ReplicaState::UpstreamUnreachable
+        | ReplicaState::UpstreamBehind
+        | ReplicaState::WrongGenesis
+        | ReplicaState::UnsupportedProtocol
+        | ReplicaState::Diverged => false,
+    }
+}
+
+fn bytes(field: &[u8]) -> Option<[u8; 32]> {
+    field.try_into().ok()
+}
+
+fn some(field: &str) -> Option<&str> {
+    Some(field).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemark_judge::{BlockNumber, Moment};
+    use tidemark_wire::v1::{ReplicaState, TipsResponse};
+
+    use super::{Asked, tips};
+
+    fn read(answer: &TipsResponse, height: Option<u32>) -> tidemark_judge::Sample {
+        let asked = Asked { at: Moment::default(), height: height.map(BlockNumber), container: None };
+        tips(&asked, Moment::default(), answer)
+    }
+
+    #[test]
+    fn an_empty_store_has_no_tip_and_no_genesis_rather_than_zeroes() {
+        let sample = read(&TipsResponse::default(), Some(3));
+        assert_eq!((sample.published, sample.proven, sample.genesis), (None, None, None));
+        assert_eq!((sample.hash_at, sample.pod_uid, sample.boot_id), (None, None, None));
+    }
+
+    #[test]
+    fn hashes_of_a_wrong_length_are_none() {
+        let answer = TipsResponse { genesis: vec![1; 31].into(), hash_at_height: vec![2; 33].into(), ..Default::default() };
+        assert_eq!((read(&answer, Some(3)).genesis, read(&answer, Some(3)).hash_at), (None, None));
+    }
+
+    #[test]
+    fn a_tip_its_upstream_had_before_it_fell_silent_is_not_reported() {
+        let answer = |state: ReplicaState| TipsResponse { upstream_tip: Some(9), state: state.into(), ..Default::default() };
+        assert_eq!(read(&answer(ReplicaState::Syncing), None).upstream_tip, Some(BlockNumber(9)));
+        assert_eq!(read(&answer(ReplicaState::UpstreamUnreachable), None).upstream_tip, None);
+        assert_eq!(read(&answer(ReplicaState::Unspecified), None).upstream_tip, None);
+    }
+}

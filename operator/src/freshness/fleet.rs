@@ -1,0 +1,222 @@
+//! One fleet: takes in pods, answers and changes of its spec, has them judged, and passes on what follows.
+//!
+//! Everything is judged as soon as it is known; what arrived meanwhile is judged together.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use tidemark_judge::{BlockNumber, Moment, PodUid};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+
+use super::{
+    announce,
+    fleets::{Fleets, Shared},
+    gate::{self, Orders},
+    member::SeenPod,
+    policy::FleetSpec,
+    primary::Subscription,
+    round::Rounds,
+    sampler::{Answered, Sampler, Target},
+    snapshot::Snapshot,
+    state::{Pods, State},
+};
+use crate::names::SetKey;
+
+/// Answers that may wait to be judged; a full queue makes samplers wait, who ask one at a time.
+const ANSWERS: usize = 256;
+/// The longest one follower's answer may take, whatever the poll interval.
+const LONGEST_ANSWER: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// The ends of the fleet's channels that others hold.
+pub(super) struct Inputs {
+    pub(super) spec: watch::Receiver<FleetSpec>,
+    pub(super) pods: watch::Receiver<Arc<Pods>>,
+    pub(super) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(super) orders: watch::Sender<Orders>,
+}
+
+/// A running fleet.
+pub(super) struct Fleet {
+    key: SetKey,
+    about: ObjectReference,
+    shared: Arc<Shared>,
+    fleets: Arc<Fleets>,
+    inputs: Inputs,
+    spec: FleetSpec,
+    state: State,
+    rounds: Rounds,
+    ask_height: Option<BlockNumber>,
+    primary: Option<Subscription>,
+    samplers: BTreeMap<PodUid, Sampler>,
+    answers: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
+}
+
+impl Fleet {
+    pub(super) fn new(key: SetKey, shared: Arc<Shared>, fleets: Arc<Fleets>, mut inputs: Inputs) -> Self {
+        let spec = inputs.spec.borrow_and_update().clone();
+        let about = announce::set_reference(&key, &spec.uid);
+        let mut fleet = Self {
+            key,
+            about,
+            shared,
+            fleets,
+            inputs,
+            spec,
+            state: State::default(),
+            rounds: Rounds::default(),
+            ask_height: None,
+            primary: None,
+            samplers: BTreeMap::new(),
+            answers: mpsc::channel(ANSWERS),
+        };
+        fleet.observe_primary();
+        fleet.take_pods();
+        fleet
+    }
+
+    /// Runs until the set is gone.
+    pub(super) async fn run(mut self) {
+        self.judge();
+        self.start_round();
+        while self.step().await {
+            while let Ok(answered) = self.answers.1.try_recv() {
+                self.state.answered(answered);
+            }
+            self.judge();
+        }
+    }
+
+    /// Waits for something new and takes it in; false when the set is gone.
+    async fn step(&mut self) -> bool {
+        let due = self.rounds.due_at(self.spec.policy.poll_interval, self.primary.is_some());
+        let due = due.map(|due| Instant::now() + due.since(self.shared.clock.now()));
+        tokio::select! {
+            Some(answered) = self.answers.1.recv() => self.state.answered(answered),
+            () = changed(&mut self.primary) => self.take_primary(),
+            changed = self.inputs.pods.changed() => {
+                self.take_pods();
+                return changed.is_ok();
+            }
+            changed = self.inputs.spec.changed() => {
+                self.take_spec();
+                return changed.is_ok();
+            }
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)) => self.start_round(),
+        }
+        true
+    }
+
+    fn take_spec(&mut self) {
+        self.spec = self.inputs.spec.borrow_and_update().clone();
+        self.observe_primary();
+        self.start_samplers();
+    }
+
+    /// Subscribes to the primary that the spec names now.
+    fn observe_primary(&mut self) {
+        let interval = self.spec.policy.poll_interval;
+        let same = self.primary.as_ref().map(|primary| &primary.url) == self.spec.primary.as_ref();
+        if !same {
+            self.state.primary = super::primary::Seen::default();
+            let url = self.spec.primary.as_deref();
+            self.primary = url.map(|url| self.shared.primaries.subscribe(url, interval));
+        }
+        if let Some(primary) = &self.primary {
+            primary.want(interval, self.ask_height);
+        }
+    }
+
+    fn take_primary(&mut self) {
+        if let Some(primary) = &mut self.primary {
+            self.state.primary = primary.seen();
+        }
+        let now = self.shared.clock.now();
+        if self.rounds.due_after_primary(now, self.spec.policy.poll_interval) {
+            self.start_round();
+        }
+    }
+
+    fn take_pods(&mut self) {
+        let pods = Arc::clone(&self.inputs.pods.borrow_and_update());
+        self.state.roster(pods);
+        self.start_samplers();
+    }
+
+    /// One sampler for each process that runs, and none for what does not.
+    fn start_samplers(&mut self) {
+        let wanted: BTreeMap<_, _> = self.state.pods.values().filter_map(|pod| self.target(pod)).collect();
+        self.samplers.retain(|uid, sampler| wanted.get(uid) == Some(&sampler.target));
+        for (uid, target) in wanted {
+            self.samplers.entry(uid).or_insert_with(|| {
+                let (answers, metrics) = (self.answers.0.clone(), Arc::clone(&self.shared.metrics));
+                let sampler = Sampler::start(target, answers, self.shared.clock, metrics);
+                sampler.ask(self.ask_height);
+                sampler
+            });
+        }
+    }
+
+    fn target(&self, pod: &SeenPod) -> Option<(PodUid, Target)> {
+        let target = Target {
+            uid: pod.uid.clone(),
+            container: pod.container.clone()?,
+            address: pod.address?,
+            port: self.spec.port,
+            timeout: self.spec.policy.poll_interval.min(LONGEST_ANSWER),
+        };
+        Some((pod.uid.clone(), target))
+    }
+
+    fn start_round(&mut self) {
+        self.rounds.start(self.shared.clock.now());
+        for sampler in self.samplers.values() {
+            sampler.ask(self.ask_height);
+        }
+    }
+
+    fn judge(&mut self) {
+        let now = self.shared.clock.now();
+        let (fleets, namespace) = (&self.fleets, &self.key.namespace);
+        let judgement = self.state.judge(now, &self.spec, |pod| fleets.volume(namespace, pod));
+        for uid in &judgement.ask_again {
+            if let Some(sampler) = self.samplers.get(uid) {
+                sampler.ask(judgement.ask_height);
+            }
+        }
+        if self.ask_height != judgement.ask_height {
+            self.ask_height = judgement.ask_height;
+            self.observe_primary();
+        }
+        let primary_error = self.state.primary.error.clone();
+        self.publish(now, Snapshot { judgement, primary_error });
+    }
+
+    /// Orders gates first; tells the rest of the operator after.
+    fn publish(&mut self, now: Moment, snapshot: Snapshot) {
+        let pods = Arc::clone(&self.state.pods);
+        self.inputs.orders.send_if_modified(|standing| {
+            let orders = gate::orders(now, &snapshot.judgement, &pods, standing);
+            let changed = *standing != orders;
+            *standing = orders;
+            changed
+        });
+        let before = self.inputs.snapshot.send_replace(Arc::new(snapshot.clone()));
+        self.shared.metrics.judged(&self.key, &snapshot.judgement);
+        for announcement in announce::transitions(&before, &snapshot, &self.about) {
+            self.shared.announcer.tell(announcement);
+        }
+        if before.decisions() != snapshot.decisions() {
+            self.fleets.decided(&self.key);
+        }
+    }
+}
+
+async fn changed(primary: &mut Option<Subscription>) {
+    match primary {
+        Some(primary) => primary.changed().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,199 @@
+//! Writes the gate condition of one fleet's pods, and no other condition.
+//!
+//! Every attempt takes the order as it is then, never one from before a wait. At most one write per pod is under way.
+//! Decides nothing about freshness.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+};
+use serde_json::{Value, json};
+use tidemark_judge::{GateWrite, Judgement, Moment, PodUid};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::Instant,
+};
+
+use super::{fleets::Fleets, member::SeenPod, state::Pods};
+use crate::{
+    clock::Clock,
+    metrics::Metrics,
+    names::{FIELD_MANAGER, GATE},
+};
+
+/// The longest one write may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+/// A gate that could not be written is tried again at least this often.
+const LAST_RETRY: Duration = Duration::from_secs(5);
+
+/// One gate to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Order {
+    pod: SeenPod,
+    write: GateWrite,
+    /// When it was decided.
+    at: Moment,
+}
+
+/// The gates of one fleet to write now.
+pub(super) type Orders = BTreeMap<PodUid, Order>;
+
+/// The orders that follow from a judgement on these pods. An order that stands keeps its time.
+pub(super) fn orders(now: Moment, judgement: &Judgement, pods: &Pods, standing: &Orders) -> Orders {
+    let order = |verdict: &tidemark_judge::Verdict| {
+        let write = verdict.gate.clone()?;
+        let pod = pods.get(&verdict.uid)?.clone();
+        let before = standing.get(&verdict.uid).filter(|before| before.write.open == write.open);
+        let at = before.map_or(now, |before| before.at);
+        Some((verdict.uid.clone(), Order { pod, write, at }))
+    };
+    judgement.verdicts.iter().filter_map(order).collect()
+}
+
+/// Writes gates until the fleet ends.
+pub(super) struct Writer {
+    pub(super) namespace: String,
+    pub(super) client: Client,
+    pub(super) fleets: Arc<Fleets>,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// What is known of writes to one pod.
+#[derive(Debug, Default)]
+struct Attempts {
+    /// The pod's version after the last write: orders based on an older sight know nothing of it.
+    written: u64,
+    retry: Option<(Instant, Duration)>,
+}
+
+type Done = (PodUid, Result<Box<SeenPod>, kube::Error>);
+
+impl Writer {
+    /// Carries out orders as they come.
+    pub(super) async fn run(self, mut orders: watch::Receiver<Orders>) {
+        let mut attempts: BTreeMap<PodUid, Attempts> = BTreeMap::new();
+        let mut busy: BTreeSet<PodUid> = BTreeSet::new();
+        let mut writes: JoinSet<Done> = JoinSet::new();
+        loop {
+            let standing = orders.borrow_and_update().clone();
+            attempts.retain(|uid, _| standing.contains_key(uid) || busy.contains(uid));
+            for (uid, order) in standing {
+                let tried = attempts.entry(uid.clone()).or_default();
+                if tried.may_write(&order) && busy.insert(uid) {
+                    writes.spawn(self.write(order));
+                }
+            }
+            let retry = attempts.iter().filter(|(uid, _)| !busy.contains(*uid)).filter_map(|(_, tried)| tried.next());
+            let retry = retry.min();
+            tokio::select! {
+                changed = orders.changed() => if changed.is_err() { return },
+                Some(Ok((uid, result))) = writes.join_next() => {
+                    busy.remove(&uid);
+                    attempts.entry(uid).or_default().note(result.as_deref());
+                }
+                () = until(retry) => {}
+            }
+        }
+    }
+
+    fn write(&self, order: Order) -> impl Future<Output = Done> + Send + use<> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let (permits, fleets) = (Arc::clone(&self.permits), Arc::clone(&self.fleets));
+        let (clock, metrics, namespace) = (self.clock, Arc::clone(&self.metrics), self.namespace.clone());
+        async move {
+            let permit = permits.acquire_owned().await;
+            let result = patch(&pods, &order).await;
+            drop(permit);
+            metrics.gate_written(outcome(&result), order.write.open, clock.since(order.at));
+            match &result {
+                Ok(pod) => {
+                    tracing::info!(%namespace, pod = %order.pod.name, open = order.write.open, reason = %order.write.reason, "wrote gate");
+                    fleets.pod_written(&namespace, pod);
+                }
+                Err(error) => {
+                    tracing::warn!(%namespace, pod = %order.pod.name, open = order.write.open, %error, "could not write gate");
+                }
+            }
+            let seen = result.map(|pod| Box::new(SeenPod::of(&pod).unwrap_or_else(|| order.pod.clone())));
+            (order.pod.uid, seen)
+        }
+    }
+}
+
+async fn patch(pods: &Api<Pod>, order: &Order) -> Result<Pod, kube::Error> {
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let body = Patch::Strategic(body(order, Timestamp::now()));
+    let write = pods.patch_status(order.pod.name.as_str(), &params, &body);
+    match tokio::time::timeout(WRITE_TIMEOUT, write).await {
+        Ok(result) => result,
+        Err(elapsed) => Err(kube::Error::Service(Box::new(elapsed))),
+    }
+}
+
+/// The patch: our condition alone, for this pod's UID alone; to open, against the version that was judged alone.
+fn body(order: &Order, now: Timestamp) -> Value {
+    let status = if order.write.open { "True" } else { "False" };
+    let mut metadata = json!({ "uid": order.pod.uid.as_str() });
+    if order.write.open {
+        metadata["resourceVersion"] = json!(order.pod.resource_version);
+    }
+    let mut condition = json!({
+        "type": GATE,
+        "status": status,
+        "reason": order.write.reason.as_str(),
+        "message": order.write.message,
+    });
+    if order.pod.gate_status.as_deref() != Some(status) {
+        condition["lastTransitionTime"] = json!(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    }
+    json!({ "metadata": metadata, "status": { "conditions": [condition] } })
+}
+
+fn outcome<T>(result: &Result<T, kube::Error>) -> &'static str {
+    match result {
+        Ok(_) => "ok",
+        Err(kube::Error::Api(status)) if status.code == 409 => "conflict",
+        Err(kube::Error::Api(status)) if status.code == 404 => "gone",
+        Err(kube::Error::Service(_)) => "timeout",
+        Err(_) => "error",
+    }
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Attempts {
+    fn may_write(&self, order: &Order) -> bool {
+        order.pod.version > self.written && self.retry.is_none_or(|(at, _)| at <= Instant::now())
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.retry.map(|(at, _)| at).filter(|at| *at > Instant::now())
+    }
+
+    fn note<E>(&mut self, result: Result<&SeenPod, E>) {
+        match result {
+            Ok(pod) => *self = Self { written: pod.version, retry: None },
+            Err(_) => {
+                let wait = self.retry.map_or(FIRST_RETRY, |(_, last)| (last * 2).min(LAST_RETRY));
+                self.retry = Some((Instant::now() + wait, wait));
+            }
+        }
+    }
+}

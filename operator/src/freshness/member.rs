@@ -1,0 +1,127 @@
+//! A pod as judging sees it. Pure.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
+use kube::ResourceExt as _;
+use tidemark_judge::{ContainerId, GateSeen, PodName, PodUid};
+
+use crate::names::{CONTAINER, GATE, VOLUME};
+
+/// What of a pod counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SeenPod {
+    pub(super) name: PodName,
+    pub(super) uid: PodUid,
+    /// Orders two sights of one pod; 0 when the server's text is no number.
+    pub(super) version: u64,
+    /// The server's own text of the version, for preconditions.
+    pub(super) resource_version: String,
+    /// The claim that holds the data; None when the data goes with the pod.
+    pub(super) claim: Option<String>,
+    pub(super) address: Option<IpAddr>,
+    pub(super) container: Option<ContainerId>,
+    pub(super) ready: bool,
+    pub(super) terminating: bool,
+    pub(super) gate: GateSeen,
+    /// The gate's status as written, to tell a change of status from a change of words.
+    pub(super) gate_status: Option<String>,
+}
+
+impl SeenPod {
+    /// Reads a pod; None for what has no UID, which the API server never sends.
+    pub(super) fn of(pod: &Pod) -> Option<Self> {
+        let resource_version = pod.resource_version().unwrap_or_default();
+        let gate = condition(pod, GATE);
+        Some(Self {
+            name: pod.name_any().into(),
+            uid: pod.uid()?.into(),
+            version: resource_version.parse().unwrap_or_default(),
+            resource_version,
+            claim: claim(pod),
+            address: pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()?.parse().ok()),
+            container: running_container(pod),
+            ready: condition(pod, "Ready").is_some_and(|ready| ready.status == "True"),
+            terminating: pod.metadata.deletion_timestamp.is_some(),
+            gate: gate.map(seen_gate).unwrap_or_default(),
+            gate_status: gate.map(|gate| gate.status.clone()),
+        })
+    }
+}
+
+fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a PodCondition> {
+    pod.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == type_)
+}
+
+fn seen_gate(gate: &PodCondition) -> GateSeen {
+    let (reason, message) = (gate.reason.as_deref(), gate.message.as_deref());
+    GateSeen::read(&gate.status, reason.unwrap_or_default(), message.unwrap_or_default())
+}
+
+fn running_container(pod: &Pod) -> Option<ContainerId> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let status: &ContainerStatus = statuses.iter().find(|status| status.name == CONTAINER)?;
+    status.state.as_ref()?.running.as_ref()?;
+    status.container_id.as_deref().filter(|id| !id.is_empty()).map(ContainerId::from)
+}
+
+fn claim(pod: &Pod) -> Option<String> {
+    let volumes = pod.spec.as_ref()?.volumes.as_ref()?;
+    let data = volumes.iter().find(|volume| volume.name == VOLUME)?;
+    Some(data.persistent_volume_claim.as_ref()?.claim_name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tidemark_judge::GateStatus;
+
+    use super::SeenPod;
+
+    fn pod(status: Value) -> SeenPod {
+        let pod = json!({
+            "metadata": { "name": "a-0", "uid": "u", "resourceVersion": "17" },
+            "spec": { "containers": [], "volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": "data-a-0" } }] },
+            "status": status,
+        });
+        SeenPod::of(&serde_json::from_value(pod).expect("a pod")).expect("it has a UID")
+    }
+
+    fn container(name: &str, state: Value) -> Value {
+        json!({ "containerStatuses": [{
+            "name": name, "containerID": "containerd://1", "state": state,
+            "image": "i", "imageID": "", "ready": true, "restartCount": 0,
+        }] })
+    }
+
+    #[test]
+    fn only_the_running_container_of_the_followers_name_counts() {
+        let running = json!({ "running": {} });
+        assert!(pod(container("follower", running.clone())).container.is_some());
+        assert!(pod(container("sidecar", running)).container.is_none());
+        let waiting = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
+        assert!(pod(container("follower", waiting)).container.is_none());
+        assert!(pod(container("follower", json!({ "terminated": { "exitCode": 1 } }))).container.is_none());
+        assert!(pod(json!({})).container.is_none());
+    }
+
+    #[test]
+    fn an_absent_gate_is_absent_and_anything_but_true_is_closed() {
+        let gate = |status: &str| {
+            let gate = json!({ "type": "tidemark.dev/in-sync", "status": status });
+            pod(json!({ "conditions": [{ "type": "Ready", "status": "True" }, gate] }))
+        };
+        assert_eq!(pod(json!({})).gate.status, GateStatus::Absent);
+        assert_eq!(gate("True").gate.status, GateStatus::True);
+        assert_eq!(gate("False").gate.status, GateStatus::False);
+        assert_eq!(gate("Unknown").gate.status, GateStatus::False);
+        assert!(gate("False").ready);
+    }
+
+    #[test]
+    fn a_sight_has_its_version_and_claim() {
+        let seen = pod(json!({ "podIP": "10.0.0.7" }));
+        assert_eq!((seen.version, seen.claim.as_deref()), (17, Some("data-a-0")));
+        assert_eq!(seen.address, Some([10, 0, 0, 7].into()));
+    }
+}

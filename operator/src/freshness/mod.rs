@@ -1,0 +1,22 @@
+//! The freshness path: collects tips, has them judged, and writes the gates. Driven by tips, in milliseconds.
+//!
+//! Must not wait for the reconcile path, nor reconcile: it reads sets and pods, and writes one pod condition.
+
+mod announce;
+mod answer;
+mod fleet;
+mod fleets;
+mod gate;
+mod member;
+mod policy;
+mod primary;
+mod roster;
+mod round;
+mod sampler;
+mod snapshot;
+mod state;
+
+pub use fleets::{Fleets, Shared};
+pub use policy::FleetSpec;
+pub use roster::{watch_claims, watch_pods};
+pub use snapshot::Snapshot;

@@ -1,0 +1,70 @@
+//! What one fleet knows, and the judge's view of it. Pure: holds data, takes `now`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tidemark_judge::{
+    ContainerId, Judgement, Member, Memory, Moment, Observed, PodUid, Sample, VolumeUid, judge,
+};
+
+use super::{member::SeenPod, policy::FleetSpec, primary::Seen, sampler::Answered};
+
+/// The pods of one set, by UID.
+pub(super) type Pods = BTreeMap<PodUid, SeenPod>;
+
+/// Everything known of one fleet.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) pods: Arc<Pods>,
+    pub(super) primary: Seen,
+    samples: BTreeMap<PodUid, Sample>,
+    memory: Memory,
+}
+
+impl State {
+    /// Takes an answer, unless it came from a container that no longer is the pod's.
+    pub(super) fn answered(&mut self, answered: Answered) {
+        if self.running(&answered.uid) == Some(&answered.container) {
+            self.samples.insert(answered.uid, answered.sample);
+        }
+    }
+
+    /// Takes the pods as they are now; samples of processes that are gone go with them.
+    pub(super) fn roster(&mut self, pods: Arc<Pods>) {
+        self.pods = pods;
+        let pods = Arc::clone(&self.pods);
+        self.samples.retain(|uid, sample| {
+            let running = pods.get(uid).and_then(|pod| pod.container.as_ref());
+            running.is_some() && running == sample.container.as_ref()
+        });
+    }
+
+    fn running(&self, uid: &PodUid) -> Option<&ContainerId> {
+        self.pods.get(uid)?.container.as_ref()
+    }
+
+    /// Has the fleet judged. `volume` gives the UID of a pod's claim.
+    pub(super) fn judge(&mut self, now: Moment, spec: &FleetSpec, volume: impl Fn(&SeenPod) -> VolumeUid) -> Judgement {
+        let members = self.pods.values().map(|pod| self.member(pod, volume(pod)));
+        let observed = Observed {
+            members: members.collect(),
+            primary: self.primary.sample.clone().filter(|_| spec.primary.is_some()),
+            pinned_genesis: spec.pinned,
+        };
+        let (judgement, memory) = judge(now, &spec.policy, &observed, std::mem::take(&mut self.memory));
+        self.memory = memory;
+        judgement
+    }
+
+    fn member(&self, pod: &SeenPod, volume: VolumeUid) -> Member {
+        Member {
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+            volume,
+            container: pod.container.clone(),
+            ready: pod.ready,
+            terminating: pod.terminating,
+            gate: pod.gate.clone(),
+            sample: self.samples.get(&pod.uid).cloned(),
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! What the operator counts and measures, in Prometheus' text format.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Metric, Registry, Unit},
+};
+use tidemark_judge::{Judgement, Verdict};
+
+use crate::names::SetKey;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Set {
+    namespace: String,
+    set: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Replica {
+    namespace: String,
+    set: String,
+    pod: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reasoned {
+    namespace: String,
+    set: String,
+    pod: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Written {
+    outcome: &'static str,
+    gate: &'static str,
+}
+
+/// All metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    fleet_tip: Family<Set, Gauge>,
+    proven_tip: Family<Set, Gauge>,
+    lag: Family<Replica, Gauge>,
+    serves: Family<Reasoned, Gauge>,
+    samples: Family<Outcome, Counter>,
+    sample_seconds: Histogram,
+    primary_samples: Family<Outcome, Counter>,
+    primary_sample_seconds: Histogram,
+    gate_writes: Family<Written, Counter>,
+    gate_seconds: Histogram,
+    reconciles: Family<Outcome, Counter>,
+    reconcile_seconds: Histogram,
+    status_writes: Counter,
+    /// The series of each set's replicas, to end those that hold no longer.
+    shown: Mutex<BTreeMap<SetKey, Vec<Reasoned>>>,
+}
+
+impl Metrics {
+    /// Registers everything.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("tidemark_operator"),
+            fleet_tip: Family::default(),
+            proven_tip: Family::default(),
+            lag: Family::default(),
+            serves: Family::default(),
+            samples: Family::default(),
+            sample_seconds: seconds(),
+            primary_samples: Family::default(),
+            primary_sample_seconds: seconds(),
+            gate_writes: Family::default(),
+            gate_seconds: seconds(),
+            reconciles: Family::default(),
+            reconcile_seconds: seconds(),
+            status_writes: Counter::default(),
+            shown: Mutex::default(),
+        };
+        metrics.register_fleets();
+        metrics.register_work();
+        metrics
+    }
+
+    fn register_fleets(&mut self) {
+        let (fleet, proven) = (self.fleet_tip.clone(), self.proven_tip.clone());
+        self.count("fleet_tip_blocks", "Highest trusted tip of a set", fleet);
+        self.count("proven_tip_blocks", "Highest trusted proven tip of a set", proven);
+        let (lag, serves) = (self.lag.clone(), self.serves.clone());
+        self.count("replica_lag_blocks", "Blocks a replica is behind what it was judged against", lag);
+        self.count("replica_serves", "1 for a replica that is to serve, else 0, with the reason", serves);
+    }
+
+    fn register_work(&mut self) {
+        let (samples, primary) = (self.samples.clone(), self.primary_samples.clone());
+        self.count("samples", "Requests for a follower's tips", samples);
+        self.count("primary_samples", "Requests for a primary's tip", primary);
+        let (gates, reconciles) = (self.gate_writes.clone(), self.reconciles.clone());
+        self.count("gate_writes", "Writes of the gate condition", gates);
+        self.count("reconciles", "Reconciliations of a set", reconciles);
+        let status = self.status_writes.clone();
+        self.count("status_writes", "Writes of a set's status", status);
+        let (sample, primary) = (self.sample_seconds.clone(), self.primary_sample_seconds.clone());
+        self.time("sample", "From a request for a follower's tips to its end", sample);
+        self.time("primary_sample", "From a request for a primary's tip to its end", primary);
+        let (gate, reconcile) = (self.gate_seconds.clone(), self.reconcile_seconds.clone());
+        self.time("verdict_to_gate", "From a verdict to the end of an attempt to write its gate", gate);
+        self.time("reconcile", "Duration of a reconciliation", reconcile);
+    }
+
+    fn count(&mut self, name: &str, help: &str, metric: impl Metric) {
+        self.registry.register(name, help, metric);
+    }
+
+    fn time(&mut self, name: &str, help: &str, metric: Histogram) {
+        self.registry.register_with_unit(name, help, Unit::Seconds, metric);
+    }
+
+    /// A follower was asked.
+    pub fn sampled(&self, outcome: &'static str, took: Duration) {
+        self.samples.get_or_create(&Outcome { outcome }).inc();
+        self.sample_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A primary was asked.
+    pub fn primary_sampled(&self, outcome: &'static str, took: Duration) {
+        self.primary_samples.get_or_create(&Outcome { outcome }).inc();
+        self.primary_sample_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A gate was written, or not, so long after the verdict.
+    pub fn gate_written(&self, outcome: &'static str, open: bool, took: Duration) {
+        let gate = if open { "open" } else { "closed" };
+        self.gate_writes.get_or_create(&Written { outcome, gate }).inc();
+        self.gate_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A set was reconciled.
+    pub fn reconciled(&self, outcome: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&Outcome { outcome }).inc();
+        self.reconcile_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A status was written.
+    pub fn status_written(&self) {
+        self.status_writes.inc();
+    }
+
+    /// A set was judged.
+    pub fn judged(&self, key: &SetKey, judgement: &Judgement) {
+        let set = Set { namespace: key.namespace.clone(), set: key.name.clone() };
+        if let Some(tip) = judgement.fleet_tip {
+            self.fleet_tip.get_or_create(&set).set(tip.0.into());
+        }
+        if let Some(tip) = judgement.proven_tip {
+            self.proven_tip.get_or_create(&set).set(tip.0.into());
+        }
+        let series: Vec<_> = judgement.verdicts.iter().map(|verdict| self.show(key, verdict)).collect();
+        self.keep_only(key, series);
+    }
+
+    fn show(&self, key: &SetKey, verdict: &Verdict) -> Reasoned {
+        let series = Reasoned {
+            namespace: key.namespace.clone(),
+            set: key.name.clone(),
+            pod: verdict.pod.to_string(),
+            reason: verdict.reason.as_str(),
+        };
+        self.serves.get_or_create(&series).set(verdict.serves.into());
+        if let Some(lag) = verdict.lag {
+            self.lag.get_or_create(&series.replica()).set(lag.into());
+        }
+        series
+    }
+
+    /// Ends the series of a set that is gone.
+    pub fn forget(&self, key: &SetKey) {
+        let set = Set { namespace: key.namespace.clone(), set: key.name.clone() };
+        self.fleet_tip.remove(&set);
+        self.proven_tip.remove(&set);
+        self.keep_only(key, Vec::new());
+    }
+
+    fn keep_only(&self, key: &SetKey, series: Vec<Reasoned>) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = shown.insert(key.clone(), series).unwrap_or_default();
+        let now = shown.get(key).map(Vec::as_slice).unwrap_or_default();
+        for ended in before.iter().filter(|ended| !now.contains(ended)) {
+            self.serves.remove(ended);
+            if !now.iter().any(|series| series.pod == ended.pod) {
+                self.lag.remove(&ended.replica());
+            }
+        }
+        if now.is_empty() {
+            shown.remove(key);
+        }
+    }
+
+    /// Everything, as a scraper reads it.
+    ///
+    /// # Errors
+    /// None in practice: a string takes whatever is written.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Reasoned {
+    fn replica(&self) -> Replica {
+        let Self { namespace, set, pod, .. } = self.clone();
+        Replica { namespace, set, pod }
+    }
+}
+
+/// 1 ms to 8 s.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 14))
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemark_judge::{BlockNumber, Judgement, Moment, Reason, Verdict};
+
+    use super::Metrics;
+    use crate::names::SetKey;
+
+    fn judgement(reason: Reason, serves: bool) -> Judgement {
+        let verdict = Verdict {
+            pod: "a-0".into(),
+            uid: "u".into(),
+            serves,
+            reason,
+            held_from: None,
+            tip: None,
+            proven: None,
+            lag: Some(3),
+            reference: None,
+            threshold: 2,
+            since: Moment::default(),
+            gate: None,
+        };
+        Judgement { verdicts: vec![verdict], fleet_tip: Some(BlockNumber(7)), ..Judgement::default() }
+    }
+
+    #[test]
+    fn a_replica_shows_its_latest_reason_only_and_nothing_once_the_set_is_gone() {
+        let (metrics, key) = (Metrics::new(), SetKey { namespace: "n".into(), name: "a".into() });
+        metrics.judged(&key, &judgement(Reason::InSync, true));
+        metrics.judged(&key, &judgement(Reason::Lagging, false));
+        let text = metrics.text().expect("text");
+        assert!(text.contains("reason=\"Lagging\"} 0"), "{text}");
+        assert!(!text.contains("InSync"), "{text}");
+        assert!(text.contains("tidemark_operator_fleet_tip_blocks{namespace=\"n\",set=\"a\"} 7"), "{text}");
+        metrics.forget(&key);
+        assert!(!metrics.text().expect("text").contains("set=\"a\""));
+    }
+}

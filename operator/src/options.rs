@@ -1,0 +1,95 @@
+//! The command line of `tidemark-operator`; every flag is an environment variable `TIDEMARK_OPERATOR_…` too.
+
+use std::net::SocketAddr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Deploys fleets of store followers and keeps the stale ones out of their Services.
+#[derive(Debug, Parser)]
+#[command(name = "tidemark-operator", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the StoreReplicaSets of a cluster until SIGTERM.
+    Run(Options),
+    /// Print the CustomResourceDefinition of StoreReplicaSet as YAML.
+    Crd,
+}
+
+/// How to run.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Serve only this namespace; may be given more than once, and in the environment with commas.
+    #[arg(long = "namespace", env = "TIDEMARK_OPERATOR_NAMESPACE", value_delimiter = ',')]
+    pub namespaces: Vec<String>,
+
+    /// Where to serve /livez, /readyz and /metrics.
+    #[arg(long, env = "TIDEMARK_OPERATOR_ADMIN_LISTEN", default_value = "0.0.0.0:8080")]
+    pub admin_listen: SocketAddr,
+
+    /// How logs are written.
+    #[arg(long, env = "TIDEMARK_OPERATOR_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// What is logged, as a tracing filter such as `info,tidemark_operator=debug`.
+    #[arg(long, env = "TIDEMARK_OPERATOR_LOG_FILTER", default_value = "info")]
+    pub log_filter: String,
+
+    /// Accept primaries at loopback and link-local addresses, which name the operator's own node: for tests only.
+    #[arg(long, env = "TIDEMARK_OPERATOR_ALLOW_LOOPBACK_PRIMARIES")]
+    pub allow_loopback_primaries: bool,
+
+    /// How many sets are reconciled at the same time.
+    #[arg(long, env = "TIDEMARK_OPERATOR_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub concurrency: u16,
+
+    /// How many gate writes may be under way at the same time.
+    #[arg(long, env = "TIDEMARK_OPERATOR_GATE_WRITES", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub gate_writes: u16,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            namespaces: Vec::new(),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            log_format: LogFormat::Text,
+            log_filter: "info".to_owned(),
+            allow_loopback_primaries: false,
+            concurrency: 8,
+            gate_writes: 32,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_flag_has_its_variable() {
+        let command = super::Cli::command();
+        command.clone().debug_assert();
+        let run = command.find_subcommand("run").expect("there is a subcommand run");
+        for flag in run.get_arguments().filter(|flag| flag.get_long().is_some_and(|name| name != "help")) {
+            let name = flag.get_long().expect("filtered").to_uppercase().replace('-', "_");
+            let variable = flag.get_env().and_then(std::ffi::OsStr::to_str).expect("a variable");
+            assert_eq!(variable, format!("TIDEMARK_OPERATOR_{name}"));
+        }
+    }
+}
