@@ -1,1 +1,18 @@
-//! .
+//! A follower copies a numbered chain of blocks and their proofs from an upstream store and serves it to readers.
+//!
+//! `node` puts the parts together; `replica` is what they share. The parts know each other only through it: `sync`
+//! writes what an upstream sends, `produce` writes what it makes, `server` and `admin` read.
+
+pub mod admin;
+pub mod cli;
+pub mod format;
+pub mod logging;
+pub mod metrics;
+pub mod node;
+pub mod produce;
+pub mod replica;
+pub mod server;
+pub mod size;
+pub mod state;
+pub mod sync;
+pub mod upstream;

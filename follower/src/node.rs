@@ -1,0 +1,183 @@
+//! One running follower or development primary: puts the parts together and takes them down in order.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use thiserror::Error;
+use tidemark_store::{BlockNumber, BlockStore as _, DiskStore, StoreError};
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin,
+    cli::{FollowArgs, FormatName, ProduceArgs, ServeArgs},
+    format::{Format, Native, Opaque},
+    produce::{self, BlockSource, NativeSource, ProduceError, ProduceOptions, ReplayError, ReplaySource},
+    replica::{Identity, Replica, ReplicaError},
+    server,
+    state::State,
+    sync::{Engine, EngineOptions, Trouble},
+    upstream::GrpcConnector,
+};
+
+/// How long calls in flight may take to finish once the drain began.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Why a node could not start, or ended.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    /// The store could not be opened or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store could not be used.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
+    /// A port could not be opened.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Following ended the process.
+    #[error(transparent)]
+    Sync(#[from] Trouble),
+    /// Producing ended the process.
+    #[error(transparent)]
+    Produce(#[from] ProduceError),
+    /// The recording cannot be replayed.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+}
+
+type Worker = JoinHandle<Result<(), NodeError>>;
+
+/// A node that serves.
+pub struct Node {
+    /// Where the gRPC port is.
+    pub rpc: SocketAddr,
+    /// Where the admin port is.
+    pub admin: SocketAddr,
+    worker: Worker,
+    servers: Vec<JoinHandle<()>>,
+    drain: CancellationToken,
+    shutdown_delay: Duration,
+}
+
+/// Starts a follower.
+///
+/// # Errors
+/// When the store, the genesis demanded or a port does not allow it.
+pub async fn follow(args: FollowArgs) -> Result<Node, NodeError> {
+    let format: Box<dyn Format> = match args.format {
+        FormatName::Native => Box::new(Native),
+        FormatName::Opaque => Box::new(Opaque),
+    };
+    let replica = open(&args.serve, format, State::Syncing)?;
+    if let Some(genesis) = args.genesis {
+        replica.pin(genesis).await?;
+    }
+    let options = EngineOptions { mode: args.sync, poll_interval: args.poll_interval, genesis: args.genesis };
+    let upstreams = args.upstream.iter().map(GrpcConnector::new);
+    let engine = Engine::new(Arc::clone(&replica), upstreams, &options);
+    serve(&args.serve, replica, async move { Err(engine.run().await.into()) }).await
+}
+
+/// Starts a development primary.
+///
+/// # Errors
+/// When the store, the recording or a port does not allow it.
+pub async fn produce(args: ProduceArgs) -> Result<Node, NodeError> {
+    let (source, format): (Box<dyn BlockSource>, Box<dyn Format>) = match &args.replay {
+        Some(file) => (Box::new(ReplaySource::open(file)?), Box::new(Opaque)),
+        None => {
+            (Box::new(NativeSource::new(usize::try_from(args.body_size.0).unwrap_or(0))), Box::new(Native))
+        }
+    };
+    let replica = open(&args.serve, format, State::Producing)?;
+    let options = ProduceOptions {
+        block_interval: args.block_interval,
+        proof_delay: args.proof_delay,
+        last: args.blocks.map(BlockNumber::new),
+    };
+    let work = produce::run(Arc::clone(&replica), source, options);
+    serve(&args.serve, replica, async move { Ok(work.await?) }).await
+}
+
+/// Opens the store, which must be of that format.
+fn open(args: &ServeArgs, format: Box<dyn Format>, state: State) -> Result<Arc<Replica>, NodeError> {
+    let store = DiskStore::open(&args.data_dir)?;
+    if let Some(held) = store.metadata().filter(|held| held.format != format.name()) {
+        let asked = format.name().to_owned();
+        return Err(StoreError::OtherFormat { held: held.format, asked }.into());
+    }
+    let tip = store.tips().published.map(BlockNumber::get);
+    tracing::info!(dir = %args.data_dir.display(), format = format.name(), tip, "store opened");
+    let boot_id = uuid::Uuid::new_v4().to_string();
+    let identity = Identity { pod_uid: args.pod_uid.clone(), boot_id };
+    Ok(Arc::new(Replica::new(Box::new(store), format, identity, state)))
+}
+
+async fn serve(
+    args: &ServeArgs,
+    replica: Arc<Replica>,
+    work: impl Future<Output = Result<(), NodeError>> + Send + 'static,
+) -> Result<Node, NodeError> {
+    let (rpc, admin) = (listen(args.listen).await?, listen(args.admin_listen).await?);
+    let addresses = (address(&rpc, args.listen), address(&admin, args.admin_listen));
+    let drain = CancellationToken::new();
+    tracing::info!(rpc = %addresses.0, admin = %addresses.1, "serving");
+    let serving = server::serve(rpc, Arc::clone(&replica), args.max_connections, drain.clone());
+    let administering = admin::serve(admin, replica, drain.clone());
+    let servers = vec![
+        tokio::spawn(async { report("the read port", serving.await) }),
+        tokio::spawn(async { report("the admin port", administering.await) }),
+    ];
+    let worker = tokio::spawn(work);
+    let shutdown_delay = args.shutdown_delay;
+    Ok(Node { rpc: addresses.0, admin: addresses.1, worker, servers, drain, shutdown_delay })
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, NodeError> {
+    TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })
+}
+
+/// The address that was given, where 0 asked for any port.
+fn address(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(asked)
+}
+
+fn report<E: std::fmt::Display>(what: &str, end: Result<(), E>) {
+    if let Err(error) = end {
+        tracing::error!("{what} failed: {error}");
+    }
+}
+
+impl Node {
+    /// Runs until the work fails, or until `stop` fires: then goes on serving for the shutdown delay, drains and ends.
+    ///
+    /// # Errors
+    /// What ended the work.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), NodeError> {
+        let stopped = async {
+            stop.cancelled().await;
+            tracing::info!(delay = ?self.shutdown_delay, "stopping: serving on for the shutdown delay");
+            tokio::time::sleep(self.shutdown_delay).await;
+        };
+        tokio::select! {
+            ended = &mut self.worker => ended.unwrap_or(Ok(()))?,
+            () = stopped => {}
+        }
+        self.drain().await;
+        Ok(())
+    }
+
+    async fn drain(self) {
+        self.worker.abort();
+        self.drain.cancel();
+        let all = futures::future::join_all(self.servers);
+        if timeout(DRAIN, all).await.is_err() {
+            tracing::warn!("some calls did not finish within {DRAIN:?}: they are cut");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What all parts of one follower share: its store, its chain's identity, its tips and its state.
+//!
+//! Owns the rule that tips reach readers only after the sync that covers them. Decides nothing about upstreams.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use thiserror::Error;
+use tidemark_store::{BlockHash, BlockNumber, BlockStore, Commitment, Metadata, StoreError, Tips};
+use tokio::{sync::watch, task::spawn_blocking};
+use tonic::codegen::Bytes;
+
+use crate::{format::Format, metrics::Metrics, state::State};
+
+/// Blocks that follow each other, and proofs of any block held or among them.
+#[derive(Debug, Default, Clone)]
+pub struct Batch {
+    /// The blocks in order, each with its number.
+    pub blocks: Vec<(BlockNumber, Bytes)>,
+    /// Proofs, each with the number of its block.
+    pub proofs: Vec<(BlockNumber, Bytes)>,
+}
+
+/// Who this process is, for whoever tells one start of a pod's container from another.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// UID of the pod; empty outside Kubernetes.
+    pub pod_uid: String,
+    /// Made anew at each start.
+    pub boot_id: String,
+}
+
+/// Why something could not be read or written.
+#[derive(Debug, Error)]
+pub enum ReplicaError {
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The process is shutting down.
+    #[error("the follower is shutting down")]
+    ShuttingDown,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Outlook {
+    state: State,
+    upstream_tip: Option<BlockNumber>,
+}
+
+/// One follower's shared parts. Cheap to share; every method takes `&self`.
+pub struct Replica {
+    store: Box<dyn BlockStore>,
+    format: Box<dyn Format>,
+    identity: Identity,
+    tips: watch::Sender<Tips>,
+    outlook: RwLock<Outlook>,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+impl Replica {
+    /// A replica on this store, in this state until told otherwise.
+    pub fn new(
+        store: Box<dyn BlockStore>,
+        format: Box<dyn Format>,
+        identity: Identity,
+        state: State,
+    ) -> Self {
+        let tips = watch::Sender::new(store.tips());
+        let outlook = RwLock::new(Outlook { state, upstream_tip: None });
+        Self { store, format, identity, tips, outlook, metrics: Metrics::default() }
+    }
+
+    /// The chain's format.
+    pub fn format(&self) -> &dyn Format {
+        &*self.format
+    }
+
+    /// Who this process is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The pinned genesis; none before the first contact with an upstream.
+    pub fn genesis(&self) -> Option<Commitment> {
+        self.store.metadata().map(|metadata| metadata.genesis)
+    }
+
+    /// Pins the genesis, durably.
+    ///
+    /// # Errors
+    /// `OtherGenesis` or `OtherFormat` when blocks of another chain are held.
+    pub async fn pin(self: &Arc<Self>, genesis: Commitment) -> Result<(), ReplicaError> {
+        let metadata = Metadata::new(self.format.name(), genesis);
+        self.blocking(move |replica| Ok(replica.store.initialise(metadata)?)).await
+    }
+
+    /// Genesis and published tip, once block 0 is served: what makes a store ready.
+    pub fn serving(&self) -> Option<(Commitment, BlockNumber)> {
+        self.genesis().zip(self.published())
+    }
+
+    /// How far the store has come, unpublished blocks included.
+    pub fn tips(&self) -> Tips {
+        self.store.tips()
+    }
+
+    /// The highest block that may be served.
+    pub fn published(&self) -> Option<BlockNumber> {
+        self.tips.borrow().published
+    }
+
+    /// Published tips as they rise.
+    pub fn watch_tips(&self) -> watch::Receiver<Tips> {
+        self.tips.subscribe()
+    }
+
+    /// What the replica is doing about its upstream.
+    pub fn state(&self) -> State {
+        self.outlook().state
+    }
+
+    /// The tip the upstream reported last.
+    pub fn upstream_tip(&self) -> Option<BlockNumber> {
+        self.outlook().upstream_tip
+    }
+
+    fn outlook(&self) -> Outlook {
+        *self.outlook.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, and says so once.
+    pub fn set_state(&self, state: State, detail: &str) {
+        let mut outlook = self.outlook.write().unwrap_or_else(PoisonError::into_inner);
+        if outlook.state != state {
+            tracing::info!(from = outlook.state.name(), to = state.name(), detail, "state changed");
+            outlook.state = state;
+        }
+    }
+
+    /// Remembers the tip an upstream reported last; not the highest ever, which a single absurd answer would fix.
+    pub fn saw_upstream_tip(&self, tip: BlockNumber) {
+        self.outlook.write().unwrap_or_else(PoisonError::into_inner).upstream_tip = Some(tip);
+    }
+
+    /// Writes, syncs and then publishes a batch; the returned tips are what readers see from now on.
+    ///
+    /// # Errors
+    /// What the store says. Poison means that the process must exit.
+    pub async fn commit(self: &Arc<Self>, batch: Batch) -> Result<Tips, ReplicaError> {
+        self.blocking(move |replica| replica.commit_now(&batch)).await
+    }
+
+    fn commit_now(&self, batch: &Batch) -> Result<Tips, ReplicaError> {
+        if let Some((first, _)) = batch.blocks.first() {
+            let blocks: Vec<&[u8]> = batch.blocks.iter().map(|(_, bytes)| bytes.as_ref()).collect();
+            self.store.apply(*first, &blocks)?;
+        }
+        let put = batch.proofs.iter().try_for_each(|(number, proof)| self.store.put_proof(*number, proof));
+        self.store.sync()?;
+        self.tips.send_modify(|tips| *tips = self.store.tips());
+        put?;
+        self.metrics.blocks.inc_by(batch.blocks.len() as u64);
+        self.metrics.proofs.inc_by(batch.proofs.len() as u64);
+        Ok(*self.tips.borrow())
+    }
+
+    /// The bytes of a published block.
+    ///
+    /// # Errors
+    /// `Damaged` when the disk no longer holds what was published.
+    pub async fn block(self: &Arc<Self>, number: BlockNumber) -> Result<Option<Bytes>, ReplicaError> {
+        self.blocking(move |replica| Ok(replica.store.block(number)?.map(Bytes::from))).await
+    }
+
+    /// The bytes of a published proof, which may be none at all.
+    ///
+    /// # Errors
+    /// `Damaged` when the disk no longer holds what was published.
+    pub async fn proof(self: &Arc<Self>, number: BlockNumber) -> Result<Option<Bytes>, ReplicaError> {
+        self.blocking(move |replica| Ok(replica.store.proof(number)?.map(Bytes::from))).await
+    }
+
+    /// Whether a proof is published, from memory.
+    pub fn has_proof(&self, number: BlockNumber) -> bool {
+        self.store.has_proof(number)
+    }
+
+    /// The hash of a published block, from memory.
+    pub fn hash_at(&self, number: BlockNumber) -> Option<BlockHash> {
+        self.store.hash_at(number)
+    }
+
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, ReplicaError> + Send + 'static,
+    ) -> Result<T, ReplicaError> {
+        let replica = Arc::clone(self);
+        spawn_blocking(move || work(&replica)).await.unwrap_or(Err(ReplicaError::ShuttingDown))
+    }
+}

@@ -1,0 +1,79 @@
+//! `rpc.Api`: hands each call to the file that owns it.
+
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+use tidemark_wire::{
+    blockchain::{BlockRequest, MaybeBlock},
+    rpc::{
+        BlockHeaderByNumberRequest, BlockHeaderByNumberResponse, BlockSubscriptionRequest,
+        BlockSubscriptionResponse, ProofSubscriptionRequest, ProofSubscriptionResponse, RpcStatus,
+        api_server,
+    },
+};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::{get_block, get_header, status, subscription};
+use crate::replica::{Replica, ReplicaError};
+
+/// Subscriptions of either kind that may be open at once.
+const SUBSCRIPTIONS: usize = 1000;
+
+type Answer<T> = Result<Response<T>, Status>;
+type Items<T> = BoxStream<'static, Result<T, Status>>;
+
+/// The service.
+pub(super) struct Api {
+    pub(super) replica: Arc<Replica>,
+    pub(super) drain: CancellationToken,
+    pub(super) subscriptions: Arc<Semaphore>,
+}
+
+impl Api {
+    pub(super) fn new(replica: Arc<Replica>, drain: CancellationToken) -> Self {
+        Self { replica, drain, subscriptions: Arc::new(Semaphore::new(SUBSCRIPTIONS)) }
+    }
+}
+
+/// What a failed read is on the wire.
+pub(super) fn read_failed(error: &ReplicaError) -> Status {
+    tracing::error!("a read failed: {error}");
+    Status::unavailable(error.to_string())
+}
+
+#[tonic::async_trait]
+impl api_server::Api for Api {
+    type BlockSubscriptionStream = Items<BlockSubscriptionResponse>;
+    type ProofSubscriptionStream = Items<ProofSubscriptionResponse>;
+
+    async fn status(&self, _: Request<()>) -> Answer<RpcStatus> {
+        status::answer(&self.replica).map(Response::new)
+    }
+
+    async fn get_block_by_number(&self, request: Request<BlockRequest>) -> Answer<MaybeBlock> {
+        get_block::answer(&self.replica, request.get_ref()).await.map(Response::new)
+    }
+
+    async fn get_block_header_by_number(
+        &self,
+        _: Request<BlockHeaderByNumberRequest>,
+    ) -> Answer<BlockHeaderByNumberResponse> {
+        Err(get_header::refusal(self.replica.format()))
+    }
+
+    async fn block_subscription(
+        &self,
+        request: Request<BlockSubscriptionRequest>,
+    ) -> Answer<Self::BlockSubscriptionStream> {
+        subscription::blocks(self, request.get_ref().block_from.into()).map(Response::new)
+    }
+
+    async fn proof_subscription(
+        &self,
+        request: Request<ProofSubscriptionRequest>,
+    ) -> Answer<Self::ProofSubscriptionStream> {
+        subscription::proofs(self, request.get_ref().block_from.into()).map(Response::new)
+    }
+}

@@ -1,0 +1,63 @@
+//! What a replica is doing about its upstream, as logs, metrics and `Replica/Tips` name it.
+
+/// A replica's state. In each of them it serves what it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Following its upstream, or catching up with it.
+    Syncing,
+    /// It makes the blocks: no upstream.
+    Producing,
+    /// No upstream answers.
+    UpstreamUnreachable,
+    /// The upstream's tip is below this replica's.
+    UpstreamBehind,
+    /// The upstream has no block of a number at or below its own tip.
+    UpstreamHole,
+    /// The upstream answers, and its tip has stopped rising.
+    UpstreamStalled,
+    /// The upstream's genesis is not the one pinned here.
+    WrongGenesis,
+    /// The upstream speaks another protocol.
+    UnsupportedProtocol,
+    /// The upstream's block at this replica's tip has other bytes, or its next block does not extend the tip.
+    Diverged,
+    /// The upstream sent a block that fails its format's checks.
+    InvalidBlock,
+    /// The volume is full; applying resumes by itself.
+    DiskFull,
+}
+
+impl State {
+    /// Every state, for metrics that show each.
+    pub const ALL: [Self; 11] = [
+        Self::Syncing,
+        Self::Producing,
+        Self::UpstreamUnreachable,
+        Self::UpstreamBehind,
+        Self::UpstreamHole,
+        Self::UpstreamStalled,
+        Self::WrongGenesis,
+        Self::UnsupportedProtocol,
+        Self::Diverged,
+        Self::InvalidBlock,
+        Self::DiskFull,
+    ];
+
+    /// The state's name in logs and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Syncing => "Syncing",
+            Self::Producing => "Producing",
+            Self::UpstreamUnreachable => "UpstreamUnreachable",
+            Self::UpstreamBehind => "UpstreamBehind",
+            Self::UpstreamHole => "UpstreamHole",
+            Self::UpstreamStalled => "UpstreamStalled",
+            Self::WrongGenesis => "WrongGenesis",
+            Self::UnsupportedProtocol => "UnsupportedProtocol",
+            Self::Diverged => "Diverged",
+            Self::InvalidBlock => "InvalidBlock",
+            Self::DiskFull => "DiskFull",
+        }
+    }
+}

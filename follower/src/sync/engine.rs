@@ -1,0 +1,116 @@
+//! Keeps one session at a time, moves on to the next upstream when one ends badly, and paces the attempts.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use tidemark_store::{BlockNumber, Commitment};
+
+use super::{
+    SyncMode, Trouble,
+    backoff::Backoff,
+    mode::{Manner, Subscriptions},
+    session::{self, Context},
+};
+use crate::{replica::Replica, state::State, upstream::Connector};
+
+/// The first pause after a session ended.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the user chose.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// How blocks and proofs are asked for.
+    pub mode: SyncMode,
+    /// How often the upstream's tip is asked for while polling.
+    pub poll_interval: Duration,
+    /// The genesis demanded; none: that of the first upstream reached.
+    pub genesis: Option<Commitment>,
+}
+
+/// Follows a list of upstreams, one at a time.
+pub struct Engine<C> {
+    upstreams: Vec<(C, Subscriptions)>,
+    current: usize,
+    mode: SyncMode,
+    context: Context,
+    backoff: Backoff,
+}
+
+impl<C: Connector> Engine<C> {
+    /// An engine that will fill `replica` from `upstreams`, the first preferred.
+    pub fn new(
+        replica: Arc<Replica>,
+        upstreams: impl IntoIterator<Item = C>,
+        options: &EngineOptions,
+    ) -> Self {
+        let context = Context {
+            replica,
+            poll_interval: options.poll_interval,
+            genesis: options.genesis,
+            stall: Mutex::default(),
+        };
+        Self {
+            upstreams: upstreams.into_iter().map(|upstream| (upstream, Subscriptions::default())).collect(),
+            current: 0,
+            mode: options.mode,
+            context,
+            backoff: Backoff::new(FIRST_PAUSE),
+        }
+    }
+
+    /// Follows until something ends the process.
+    pub async fn run(mut self) -> Trouble {
+        loop {
+            let before = self.context.replica.published();
+            let trouble = self.session().await;
+            if trouble.is_fatal() {
+                return trouble;
+            }
+            self.context.replica.metrics.session_ended(trouble.state());
+            let pause = self.pause_after(&trouble, before);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn session(&mut self) -> Trouble {
+        let (connector, learnt) = &self.upstreams[self.current];
+        let manner = learnt.manner(self.mode, Instant::now());
+        let upstream = match connector.connect().await {
+            Ok(upstream) => upstream,
+            Err(error) => return error.into(),
+        };
+        session::run(&upstream, &self.context, manner).await
+    }
+
+    /// Decides what the end of a session means for the next one.
+    fn pause_after(&mut self, trouble: &Trouble, before: Option<BlockNumber>) -> Duration {
+        if self.context.replica.published() > before {
+            self.backoff.succeeded();
+        }
+        if self.falls_back(trouble) {
+            return Duration::ZERO;
+        }
+        self.report(trouble);
+        if !matches!(trouble.state(), State::Syncing | State::DiskFull) {
+            self.current = (self.current + 1) % self.upstreams.len();
+        }
+        self.backoff.failed(trouble.longest_pause(), rand::random())
+    }
+
+    /// Whether `auto` goes on by polling at once, since this upstream takes no subscription.
+    fn falls_back(&mut self, trouble: &Trouble) -> bool {
+        let Trouble::Upstream(error) = trouble else { return false };
+        let learnt = &mut self.upstreams[self.current].1;
+        let subscribed = learnt.manner(self.mode, Instant::now()) == Manner::Subscribe;
+        self.mode == SyncMode::Auto && subscribed && learnt.learn(error, Instant::now(), rand::random())
+    }
+
+    /// Shows the trouble as the replica's state, which says it once, and each time to whoever debugs.
+    fn report(&self, trouble: &Trouble) {
+        let upstream = self.upstreams[self.current].0.name();
+        tracing::debug!(upstream, "the session ended: {trouble}");
+        self.context.replica.set_state(trouble.state(), &format!("{upstream}: {trouble}"));
+    }
+}

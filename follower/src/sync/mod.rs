@@ -1,0 +1,21 @@
+//! Follows an upstream: the engine keeps one session at a time with one of the upstreams, and each session is checked
+//! before a single block is taken from it.
+//!
+//! Owns what a follower believes about its upstream. It writes through `Replica` alone and knows no wire type.
+
+mod backoff;
+mod engine;
+mod gather;
+mod intake;
+mod mode;
+mod pacer;
+mod poll;
+mod poll_proofs;
+mod session;
+mod stall;
+mod subscribe;
+mod trouble;
+
+pub use engine::{Engine, EngineOptions};
+pub use mode::SyncMode;
+pub use trouble::Trouble;

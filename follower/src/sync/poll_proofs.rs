@@ -1,0 +1,121 @@
+//! Proofs that were not there when their blocks were: asks for the missing ones in order, at the pacer's pace.
+
+use std::time::Instant;
+
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, try_join_all},
+};
+use tidemark_store::{BlockNumber, Tips};
+use tokio::{sync::watch, time::sleep_until};
+use tonic::codegen::Bytes;
+
+use super::{
+    Trouble,
+    pacer::ProofPacer,
+    session::{Context, patient},
+};
+use crate::{
+    replica::{Batch, Replica},
+    upstream::Upstream,
+};
+
+/// Polls until something is wrong, and says what.
+pub(super) async fn proofs<U: Upstream>(upstream: &U, context: &Context) -> Trouble {
+    let mut tips = context.replica.watch_tips();
+    let mut pacer = ProofPacer::default();
+    loop {
+        if let Err(trouble) = step(upstream, context, &mut tips, &mut pacer).await {
+            return trouble;
+        }
+    }
+}
+
+/// Waits for whatever comes first, a new tip or the time to ask, and acts on it.
+async fn step<U: Upstream>(
+    upstream: &U,
+    context: &Context,
+    tips: &mut watch::Receiver<Tips>,
+    pacer: &mut ProofPacer,
+) -> Result<(), Trouble> {
+    let now = Instant::now();
+    let known = *tips.borrow_and_update();
+    known.published.into_iter().for_each(|tip| pacer.block_arrived(tip, now));
+    let wanted = missing(&context.replica, known, pacer.width());
+    let due = wanted.first().map(|first| pacer.due(*first, context.poll_interval, now));
+    tokio::select! {
+        _ = tips.changed() => Ok(()),
+        () = until(due) => ask(upstream, context, &due_by(pacer, context, &wanted, due), pacer).await,
+    }
+}
+
+/// Those of `wanted` that are due with the first.
+fn due_by(
+    pacer: &ProofPacer,
+    context: &Context,
+    wanted: &[BlockNumber],
+    due: Option<Instant>,
+) -> Vec<BlockNumber> {
+    let now = Instant::now();
+    let is_due =
+        |number: &BlockNumber| Some(pacer.due(*number, context.poll_interval, now)) <= due.max(Some(now));
+    wanted.iter().copied().filter(is_due).collect()
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The lowest published numbers without a proof.
+fn missing(replica: &Replica, tips: Tips, limit: usize) -> Vec<BlockNumber> {
+    let first = tips.proven.unwrap_or(BlockNumber::GENESIS).next().get();
+    let last = tips.published.map_or(0, BlockNumber::get);
+    let numbers = (first..=last).map(BlockNumber::new);
+    numbers.filter(|number| !replica.has_proof(*number)).take(limit).collect()
+}
+
+async fn ask<U: Upstream>(
+    upstream: &U,
+    context: &Context,
+    wanted: &[BlockNumber],
+    pacer: &mut ProofPacer,
+) -> Result<(), Trouble> {
+    let answers = try_join_all(questions(upstream, context, wanted)).await?;
+    let all_there = answers.iter().all(|(_, proof)| proof.is_some());
+    let proofs: Vec<_> = answers.into_iter().filter_map(|(number, proof)| Some((number, proof?))).collect();
+    let now = Instant::now();
+    proofs.iter().for_each(|(number, _)| pacer.proof_arrived(*number, now));
+    if !all_there {
+        pacer.missed(now);
+    }
+    if !proofs.is_empty() {
+        context.replica.commit(Batch { proofs, ..Batch::default() }).await?;
+    }
+    Ok(())
+}
+
+type Question<'a> = BoxFuture<'a, Result<(BlockNumber, Option<Bytes>), Trouble>>;
+
+fn questions<'a, U: Upstream>(
+    upstream: &'a U,
+    context: &'a Context,
+    wanted: &[BlockNumber],
+) -> Vec<Question<'a>> {
+    wanted.iter().map(|number| fetch(upstream, &context.replica, *number).boxed()).collect()
+}
+
+async fn fetch<U: Upstream>(
+    upstream: &U,
+    replica: &Replica,
+    number: BlockNumber,
+) -> Result<(BlockNumber, Option<Bytes>), Trouble> {
+    let answer = patient(|| upstream.block(number, true)).await?;
+    let redundant = answer.block.map_or(0, |block| block.len()) as u64;
+    let fetched = redundant + answer.proof.as_ref().map_or(0, Bytes::len) as u64;
+    replica.metrics.bytes_redundant.inc_by(redundant);
+    replica.metrics.bytes_fetched.inc_by(fetched);
+    Ok((number, answer.proof))
+}

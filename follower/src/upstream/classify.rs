@@ -1,0 +1,107 @@
+//! What a gRPC status means to a follower. Pure.
+
+use std::{error::Error as _, time::Duration};
+
+use tonic::{Code, Status};
+
+use super::UpstreamError;
+
+/// How long to poll before a subscription is tried again where an upstream has no slot for one.
+const SLOTS_TAKEN: Duration = Duration::from_secs(60);
+/// The longest wait an upstream can impose; a ban of the Miden node lasts 10 minutes.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// The meaning of a status that ended a call or a stream.
+pub(super) fn classify(status: &Status) -> UpstreamError {
+    let detail = describe(status);
+    match status.code() {
+        Code::Unavailable | Code::Aborted | Code::Unknown | Code::DeadlineExceeded | Code::Cancelled => {
+            UpstreamError::Unreachable(detail)
+        }
+        Code::ResourceExhausted => exhausted(status.message(), detail),
+        Code::Unimplemented => UpstreamError::Unimplemented(detail),
+        Code::OutOfRange if status.message().contains("message length too large") => {
+            UpstreamError::TooLarge(detail)
+        }
+        Code::OutOfRange => UpstreamError::OutOfRange(detail),
+        _ => UpstreamError::Failed(detail),
+    }
+}
+
+fn exhausted(message: &str, detail: String) -> UpstreamError {
+    let seconds =
+        |marker| number_after(message, marker).map(Duration::from_secs).map(|wait| wait.min(LONGEST_WAIT));
+    if let Some(wait) = seconds("Wait for ") {
+        return UpstreamError::RateLimited(wait);
+    }
+    let wait = seconds("retry in ").unwrap_or(SLOTS_TAKEN);
+    UpstreamError::Refused { wait, detail }
+}
+
+fn number_after(message: &str, marker: &str) -> Option<u64> {
+    let rest = &message[message.find(marker)? + marker.len()..];
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..digits].parse().ok()
+}
+
+/// The status with the causes a transport error hides.
+fn describe(status: &Status) -> String {
+    let mut text = format!("{:?}", status.code());
+    if !status.message().is_empty() {
+        text = format!("{text}: {}", status.message());
+    }
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        let error_text = error.to_string();
+        if !text.contains(&error_text) {
+            text = format!("{text}: {error_text}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_limit_says_how_long_to_wait() {
+        let limited = Status::resource_exhausted("Too Many Requests! Wait for 3s");
+        assert_eq!(classify(&limited), UpstreamError::RateLimited(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_ban_and_taken_slots_are_refusals_of_subscriptions() {
+        let banned = Status::resource_exhausted("temporarily banned for being slow, retry in 540 seconds");
+        let taken = Status::resource_exhausted("maximum subscriptions reached");
+        for (status, seconds) in [(banned, 540), (taken, 60)] {
+            let UpstreamError::Refused { wait, .. } = classify(&status) else { panic!("{status}") };
+            assert_eq!(wait, Duration::from_secs(seconds));
+        }
+    }
+
+    #[test]
+    fn no_upstream_can_impose_a_wait_without_end() {
+        let limited = Status::resource_exhausted("Wait for 99999999999s");
+        assert_eq!(classify(&limited), UpstreamError::RateLimited(LONGEST_WAIT));
+    }
+
+    #[test]
+    fn every_other_end_has_its_meaning() {
+        for status in
+            [Status::unavailable("x"), Status::aborted("x"), Status::unknown("x"), Status::cancelled("x")]
+        {
+            assert!(matches!(classify(&status), UpstreamError::Unreachable(_)), "{status}");
+        }
+        for status in [Status::internal("x"), Status::data_loss("x"), Status::invalid_argument("x")] {
+            assert!(matches!(classify(&status), UpstreamError::Failed(_)), "{status}");
+        }
+        assert!(matches!(classify(&Status::unimplemented("x")), UpstreamError::Unimplemented(_)));
+        assert!(matches!(classify(&Status::out_of_range("ahead")), UpstreamError::OutOfRange(_)));
+        let large = Status::out_of_range(
+            "Error, decoded message length too large: found 9 bytes, the limit is: 8 bytes",
+        );
+        assert!(matches!(classify(&large), UpstreamError::TooLarge(_)));
+    }
+}

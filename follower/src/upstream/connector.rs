@@ -1,0 +1,59 @@
+//! Makes one TCP connection and never a second one, so that no reconnect escapes the checks of a new session.
+
+use std::{
+    io,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
+
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tonic::{
+    codegen::http::Uri,
+    transport::{Channel, Endpoint},
+};
+use tower::service_fn;
+
+use super::UpstreamError;
+
+const CONNECT: Duration = Duration::from_secs(1);
+/// How often the connection is pinged, also while idle.
+const PING: Duration = Duration::from_secs(1);
+/// A peer that stays silent this long after a ping is gone; long enough for a busy one.
+const PONG: Duration = Duration::from_secs(2);
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
+/// Connects to the host and port of `url`.
+pub(super) async fn connect(url: &str) -> Result<Channel, UpstreamError> {
+    let endpoint = Endpoint::from_shared(url.to_owned())
+        .map_err(|error| UpstreamError::Unreachable(format!("{url} is no URL: {error}")))?
+        .http2_keep_alive_interval(PING)
+        .keep_alive_timeout(PONG)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    let used = AtomicBool::new(false);
+    let once = service_fn(move |uri: Uri| {
+        let again = used.swap(true, Relaxed);
+        async move { if again { Err(io::ErrorKind::NotConnected.into()) } else { dial(&uri).await } }
+    });
+    match tokio::time::timeout(CONNECT, endpoint.connect_with_connector(once)).await {
+        Ok(connected) => connected.map_err(|error| UpstreamError::Unreachable(causes(&error))),
+        Err(_) => Err(UpstreamError::Unreachable(format!("no connection within {CONNECT:?}"))),
+    }
+}
+
+async fn dial(uri: &Uri) -> io::Result<TokioIo<TcpStream>> {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
+    stream.set_nodelay(true)?;
+    Ok(TokioIo::new(stream))
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
