@@ -16,6 +16,7 @@ pub(crate) fn hold(set: &mut Set<'_>) {
         return;
     }
     hold_first(set, missing, |case| case.member.ready);
+    hold_coming(set);
     hold_first(set, missing.saturating_sub(held(set)), |case| !case.member.ready);
     let expected = count(set, |case| case.claim.serves && (is_endpoint(case) || is_coming(set, case)));
     enter(set, floor.saturating_sub(expected));
@@ -48,10 +49,17 @@ fn hold_first(set: &mut Set<'_>, most: usize, which: impl Fn(&Case<'_>) -> bool)
     best.into_iter().take(most).for_each(|at| set.cases[at].hold(Reason::HeldByFloor));
 }
 
-/// Lets the `most` best of the others in. One whose entry has been decided and not yet seen stays first.
+/// Keeps those the kubelet may still make Ready: an exit waits for them.
+fn hold_coming(set: &mut Set<'_>) {
+    let coming = |case: &Case<'_>| case.is_incumbent() && is_coming(set, case) && is_eligible(set, case);
+    ranked(set, coming).into_iter().for_each(|at| set.cases[at].hold(Reason::HeldByFloor));
+}
+
+/// Lets the `most` best of the others in. One whose entry has been decided and not yet
+/// seen stays first; one that was let in before and did not become Ready is tried last.
 fn enter(set: &mut Set<'_>, most: usize) {
     let mut best = ranked(set, |case| may_enter(set, case));
-    best.sort_by_key(|&at| !set.cases[at].memory.serves);
+    best.sort_by_key(|&at| (!set.cases[at].memory.serves, set.cases[at].memory.failed_at));
     best.into_iter().take(most).for_each(|at| set.cases[at].hold(Reason::HeldByFloor));
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct MemberMemory {
     /// Why it was taken out.
     pub(crate) exit: Option<Reason>,
     pub(crate) entered_at: Option<Moment>,
+    /// When it last left without having become Ready: others are tried before it.
+    pub(crate) failed_at: Option<Moment>,
     pub(crate) track: Track,
     /// Consecutive samples within the threshold for return.
     pub(crate) streak: u32,
@@ -65,7 +67,7 @@ impl MemberMemory {
     pub(crate) fn restart(&mut self) {
         self.incarnation += 1;
         self.heard = false;
-        self.streak = 0;
+        (self.streak, self.exit, self.failed_at) = (0, None, None);
         self.fit = false;
         self.track = Track::default();
     }

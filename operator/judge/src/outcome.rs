@@ -41,12 +41,18 @@ fn remember_volumes(set: &mut Set<'_>) {
 /// Keeps the decision for the next judgement.
 fn settle(set: &mut Set<'_>, at: usize) {
     let now = set.now;
-    let Case { memory, claim, .. } = &mut set.cases[at];
+    let Case { memory, claim, member, .. } = &mut set.cases[at];
+    if memory.serves && (member.ready || !claim.serves) {
+        memory.failed_at = (!member.ready).then_some(now);
+    }
+    if memory.serves && !claim.serves {
+        memory.streak = 0;
+    }
     if claim.serves && !memory.serves {
         (memory.entered_at, memory.exit) = (Some(now), None);
     }
     if !claim.serves && (memory.serves || memory.exit.is_none()) {
-        (memory.entered_at, memory.exit, memory.streak) = (None, Some(claim.reason), 0);
+        (memory.entered_at, memory.exit) = (None, Some(claim.reason));
     }
     memory.serves = claim.serves;
     memory.fit = is_fit(memory.fit, *claim);

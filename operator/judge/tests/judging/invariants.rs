@@ -1,0 +1,85 @@
+//! What must hold after every judgement of every test.
+
+use crate::world::World;
+use tidemark_judge::{GateStatus, Member, Mode, Observed, Reason, Sample, Verdict};
+
+/// Checks the judgement that followed `seen`; the gates of `world` are written already.
+pub(crate) fn check(world: &mut World, seen: &Observed) {
+    assert_eq!(world.judgement.verdicts.len(), seen.members.len());
+    for member in &seen.members {
+        let verdict = verdict_on(world, member).clone();
+        check_freshness(world, member, &verdict);
+        check_holding(&verdict);
+        if verdict.in_sync() {
+            world.synced.insert(member.volume.clone());
+        }
+    }
+    check_floor(world, seen);
+    check_silence(world, seen);
+}
+
+fn verdict_on<'a>(world: &'a World, member: &Member) -> &'a Verdict {
+    let on = |verdict: &&Verdict| verdict.uid == member.uid;
+    world.judgement.verdicts.iter().find(on).expect("every member has a verdict")
+}
+
+fn is_fresh(world: &World, member: &Member) -> bool {
+    let counts = |sample: &Sample| {
+        sample.container == member.container && world.now.since(sample.asked_at) <= world.policy.stale_after
+    };
+    member.sample.as_ref().is_some_and(counts)
+}
+
+const HELD: [Reason; 3] = [Reason::HeldByFloor, Reason::HeldUnknown, Reason::HeldFirstRound];
+
+/// No InSync and no opening without a fresh sample; no open gate without one but a held one.
+fn check_freshness(world: &World, member: &Member, verdict: &Verdict) {
+    let fresh = is_fresh(world, member);
+    let within = verdict.lag.is_none_or(|lag| lag <= world.policy.max_lag);
+    assert!(!verdict.in_sync() || (fresh && within), "in sync without proof: {verdict:?}");
+    let was_open = member.gate.status == GateStatus::True;
+    if world.policy.mode == Mode::Enforce && verdict.serves && !fresh {
+        assert!(was_open, "opened without a fresh sample: {verdict:?}");
+        assert!(HELD.contains(&verdict.reason), "open without a fresh sample: {verdict:?}");
+    }
+}
+
+/// A held member says from what, and nobody is held against what the pod itself shows.
+fn check_holding(verdict: &Verdict) {
+    assert_eq!(verdict.held_from.is_some(), HELD.contains(&verdict.reason), "{verdict:?}");
+    assert!(!HELD.contains(&verdict.reason) || verdict.serves, "{verdict:?}");
+    let never = [Reason::Fenced, Reason::Terminating, Reason::NotRunning];
+    assert!(verdict.held_from.is_none_or(|from| !never.contains(&from)), "{verdict:?}");
+    let not_by_floor =
+        [Reason::Diverged, Reason::WrongGenesis, Reason::AwaitingFirstSample, Reason::EmptyStore];
+    let by_floor = verdict.reason == Reason::HeldByFloor;
+    assert!(!by_floor || verdict.held_from.is_some_and(|from| !not_by_floor.contains(&from)), "{verdict:?}");
+}
+
+fn is_endpoint(member: &Member) -> bool {
+    member.ready && !member.terminating && member.gate.status == GateStatus::True
+}
+
+/// No gate write takes an endpoint below the floor for a lag or a silence.
+fn check_floor(world: &World, seen: &Observed) {
+    if world.policy.mode == Mode::Observe || world.policy.hard_max_lag.is_some() {
+        return;
+    }
+    let endpoints = || seen.members.iter().filter(|member| is_endpoint(member));
+    let left = endpoints().filter(|member| verdict_on(world, member).serves).count();
+    let measured = [Reason::Lagging, Reason::Unknown, Reason::CatchingUp, Reason::BelowExitMark];
+    for member in endpoints().filter(|member| world.synced.contains(&member.volume)) {
+        let verdict = verdict_on(world, member);
+        let taken_out = !verdict.serves && measured.contains(&verdict.reason) && member.container.is_some();
+        assert!(!taken_out || left >= world.policy.min_serving as usize, "below the floor: {verdict:?}");
+    }
+}
+
+/// Silence takes only so many out at once.
+fn check_silence(world: &World, seen: &Observed) {
+    let in_sync = |member: &&Member| is_endpoint(member) && member.gate.reason == Some(Reason::InSync);
+    let silenced =
+        seen.members.iter().filter(in_sync).filter(|m| verdict_on(world, m).reason == Reason::Unknown);
+    let allowed = (world.policy.replicas as usize / 3).max(1);
+    assert!(silenced.count() <= allowed, "too many out for silence: {:?}", world.judgement);
+}

@@ -1,0 +1,151 @@
+use crate::world::{CHAIN, OTHER_CHAIN, World};
+use tidemark_judge::{BlockNumber, Reason};
+
+#[test]
+fn another_genesis_is_out() {
+    let mut world = World::in_sync(3);
+    world.stores[0].genesis = OTHER_CHAIN;
+    world.rounds(1);
+    assert_eq!(world.reason(0), Reason::WrongGenesis);
+    assert!(!world.is_open(0));
+    assert!(world.has_notice("WrongGenesis"));
+}
+
+#[test]
+fn a_wrong_pin_takes_no_healthy_fleet_out_and_lets_nobody_in() {
+    let mut world = World::in_sync(3);
+    world.policy.genesis = Some(OTHER_CHAIN);
+    world.add(100);
+    world.rounds(3);
+    assert_eq!(world.open_gates(), 3);
+    assert_eq!(world.reason(3), Reason::WrongGenesis);
+    assert!(world.has_notice("WrongGenesis") && world.has_notice("PrimaryWrongGenesis"));
+    assert!(!world.has_notice("PrimarySilent"));
+}
+
+#[test]
+fn the_primary_pins_the_genesis_before_the_first_follower_does() {
+    let mut world = World::new(1);
+    world.stores[0].genesis = OTHER_CHAIN;
+    world.ask(0);
+    world.judge();
+    assert_eq!(world.judgement.genesis, None);
+    world.round();
+    assert_eq!(world.judgement.genesis, Some(CHAIN));
+}
+
+#[test]
+fn two_genesis_of_equal_weight_pin_nothing() {
+    let mut world = World::new(2);
+    world.policy.observe_primary = false;
+    world.stores[0].genesis = OTHER_CHAIN;
+    world.ask(0);
+    world.ask(1);
+    world.judge();
+    assert_eq!(world.judgement.genesis, None);
+}
+
+#[test]
+fn the_primary_is_right_about_a_fork() {
+    let mut world = World::in_sync(3);
+    world.stores[0].forks_at = Some(101);
+    world.set_tips(102, &[102, 102, 102]);
+    world.rounds(4);
+    assert_eq!(world.reason(0), Reason::Diverged);
+    assert!(world.has_notice("MembersDiverged"));
+    assert_eq!(world.open_gates(), 2);
+}
+
+#[test]
+fn without_a_primary_the_larger_side_is_right() {
+    let mut world = fork_without_primary(3, 1);
+    world.rounds(8);
+    assert_eq!(world.reasons()[..3], [Reason::Diverged, Reason::InSync, Reason::InSync]);
+}
+
+#[test]
+fn a_tie_takes_nobody_out_and_is_reported() {
+    let mut world = fork_without_primary(4, 2);
+    world.rounds(8);
+    assert_eq!(world.open_gates(), 4);
+    assert!(world.has_notice("Divergence"));
+}
+
+#[test]
+fn half_of_the_set_may_be_out_as_diverged_and_no_more() {
+    for (forked, open) in [(1, 3), (2, 2), (3, 4)] {
+        let mut world = World::in_sync(4);
+        world.stores.iter_mut().take(forked).for_each(|store| store.forks_at = Some(101));
+        world.set_tips(102, &[102; 4]);
+        world.rounds(4);
+        assert_eq!(world.open_gates(), open, "{forked} forked");
+        assert_eq!(world.has_notice("Divergence"), forked == 3);
+    }
+}
+
+#[test]
+fn a_diverged_member_returns_when_its_blocks_agree_again() {
+    let mut world = World::in_sync(3);
+    world.stores[0].forks_at = Some(101);
+    world.set_tips(102, &[102; 3]);
+    world.rounds(4);
+    assert_eq!(world.reason(0), Reason::Diverged);
+    world.stores[0].forks_at = None;
+    world.restart(0);
+    world.set_tips(103, &[103; 3]);
+    world.rounds(8);
+    assert_eq!(world.reason(0), Reason::InSync);
+}
+
+fn fork_without_primary(replicas: u32, forked: usize) -> World {
+    let mut world = World::in_sync(replicas);
+    world.policy.observe_primary = false;
+    world.stores.iter_mut().take(forked).for_each(|store| store.forks_at = Some(101));
+    world.set_tips(102, &vec![102; replicas as usize]);
+    world
+}
+
+#[test]
+fn a_tip_is_unconfirmed_when_more_than_max_lag_above_the_next() {
+    for (tip, fleet_tip, reason) in
+        [(101, 101, Reason::InSync), (102, 102, Reason::InSync), (103, 100, Reason::Unconfirmed)]
+    {
+        let mut world = World::in_sync(3);
+        world.set_tips(100, &[tip, 100, 100]);
+        world.rounds(7);
+        assert_eq!(world.judgement.fleet_tip, Some(BlockNumber(fleet_tip)), "at {tip}");
+        assert_eq!(world.reason(0), reason, "at {tip}");
+        assert_eq!(world.open_gates(), 3, "at {tip}");
+    }
+}
+
+#[test]
+fn an_unconfirmed_newcomer_stays_out() {
+    let mut world = World::in_sync(2);
+    world.add(9000);
+    world.rounds(3);
+    assert_eq!(world.reason(2), Reason::Unconfirmed);
+    assert!(!world.is_open(2));
+}
+
+#[test]
+fn an_upstream_tip_seen_elsewhere_confirms() {
+    let mut world = World::in_sync(3);
+    world.policy.observe_primary = false;
+    world.set_tips(200, &[200, 100, 100]);
+    world.stores[1].upstream = Some(198);
+    world.rounds(2);
+    assert_eq!(world.judgement.fleet_tip, Some(BlockNumber(200)));
+    assert_eq!(world.reason(2), Reason::Lagging);
+}
+
+#[test]
+fn its_own_upstream_confirms_nothing() {
+    let mut world = World::in_sync(3);
+    world.policy.observe_primary = false;
+    world.set_tips(200, &[200, 100, 100]);
+    world.stores[0].upstream = Some(200);
+    world.rounds(7);
+    assert_eq!(world.judgement.fleet_tip, Some(BlockNumber(100)));
+    assert_eq!(world.open_gates(), 3);
+}

@@ -1,0 +1,68 @@
+use crate::world::World;
+use tidemark_judge::Reason;
+
+/// Newcomers that know only each other.
+fn newcomers() -> World {
+    let mut world = World::new(3);
+    world.primary.answers = false;
+    world
+}
+
+#[test]
+fn newcomers_alone_wait_for_a_reference() {
+    let mut world = newcomers();
+    world.rounds(60);
+    assert_eq!(world.reasons(), [Reason::AwaitingReference; 3]);
+    assert!(world.has_notice("PrimarySilent") && world.has_notice("ReferenceIsFleetOnly"));
+}
+
+#[test]
+fn a_fresh_primary_is_a_reference() {
+    let mut world = newcomers();
+    world.rounds(10);
+    world.primary.answers = true;
+    world.rounds(3);
+    assert_eq!(world.reasons(), [Reason::InSync; 3]);
+}
+
+#[test]
+fn an_upstream_tip_is_a_reference_and_newcomers_are_held_to_it() {
+    for (upstream, reason) in [(102, Reason::InSync), (103, Reason::Lagging)] {
+        let mut world = newcomers();
+        world.stores[2].upstream = Some(upstream);
+        world.rounds(10);
+        assert_eq!(world.reason(0), reason, "upstream at {upstream}");
+    }
+}
+
+#[test]
+fn a_replica_in_sync_is_a_reference() {
+    let mut world = World::in_sync(1);
+    world.primary.answers = false;
+    world.rounds(8);
+    world.add(100);
+    world.rounds(4);
+    assert_eq!(world.reason(1), Reason::InSync);
+}
+
+#[test]
+fn a_replica_that_only_the_floor_holds_is_none() {
+    let mut world = World::in_sync(1);
+    world.set_tips(200, &[100]);
+    world.rounds(2);
+    assert_eq!(world.reason(0), Reason::HeldByFloor);
+    world.primary.answers = false;
+    world.add(100);
+    world.rounds(8);
+    assert_eq!(world.reasons(), [Reason::HeldByFloor, Reason::AwaitingReference]);
+}
+
+#[test]
+fn a_policy_that_leaves_only_the_fleet_uses_it_and_says_so() {
+    let mut world = newcomers();
+    world.policy.observe_primary = false;
+    world.policy.upstream_reported = false;
+    world.rounds(8);
+    assert_eq!(world.reasons(), [Reason::InSync; 3]);
+    assert!(world.has_notice("ReferenceIsFleetOnly"));
+}

@@ -1,0 +1,133 @@
+use crate::world::{World, ms};
+use tidemark_judge::Reason;
+
+fn all_lag(tips: &[u32], floor: u32, hard: Option<u32>) -> World {
+    let mut world = World::in_sync(u32::try_from(tips.len()).expect("few"));
+    world.policy.min_serving = floor;
+    world.policy.hard_max_lag = hard;
+    world.set_tips(200, tips);
+    world.rounds(3);
+    world
+}
+
+#[test]
+fn the_least_lagging_are_held_up_to_the_floor() {
+    for (floor, open) in [(0, vec![]), (1, vec![1]), (2, vec![1, 2]), (3, vec![0, 1, 2]), (4, vec![0, 1, 2])]
+    {
+        let world = all_lag(&[100, 150, 120], floor, None);
+        let found: Vec<usize> = (0..3).filter(|at| world.is_open(*at)).collect();
+        assert_eq!(found, open, "floor {floor}");
+        assert!(open.iter().all(|at| world.reason(*at) == Reason::HeldByFloor));
+    }
+}
+
+#[test]
+fn a_floor_above_the_replicas_is_said() {
+    for (floor, said) in [(2, false), (3, false), (4, true)] {
+        assert_eq!(all_lag(&[200, 200, 200], floor, None).has_notice("FloorAboveReplicas"), said);
+    }
+}
+
+#[test]
+fn nobody_is_held_beyond_the_ceiling() {
+    for (behind, open) in [(9, 1), (10, 1), (11, 0)] {
+        assert_eq!(all_lag(&[200 - behind, 100, 100], 1, Some(10)).open_gates(), open, "{behind} behind");
+    }
+}
+
+#[test]
+fn a_fenced_or_diverged_or_restarted_member_is_not_held() {
+    let mut world = World::in_sync(1);
+    world.policy.fenced.insert("x-0".into());
+    world.judge();
+    assert!(!world.is_open(0));
+    let mut world = World::in_sync(1);
+    world.restart(0);
+    world.judge();
+    assert!(!world.is_open(0));
+}
+
+#[test]
+fn a_store_that_was_never_in_sync_is_not_the_least_bad_answer() {
+    let mut world = World::new(1);
+    world.set_tips(200, &[100]);
+    world.rounds(5);
+    assert!(!world.is_open(0));
+    world.policy.hard_max_lag = Some(99);
+    world.rounds(2);
+    assert!(!world.is_open(0));
+    world.policy.hard_max_lag = Some(100);
+    world.rounds(2);
+    assert_eq!(world.reason(0), Reason::HeldByFloor);
+}
+
+#[test]
+fn a_volume_that_was_in_sync_keeps_that_across_pods() {
+    let mut world = World::in_sync(1);
+    world.recreate(0);
+    world.set_tips(200, &[100]);
+    world.rounds(2);
+    assert_eq!(world.reason(0), Reason::HeldByFloor);
+    assert!(world.is_open(0));
+}
+
+#[test]
+fn an_exit_waits_until_the_entry_it_relies_on_is_ready() {
+    let mut world = all_lag(&[100, 150], 1, None);
+    assert_eq!((world.is_open(0), world.is_open(1)), (false, true));
+    world.kubelet = false;
+    world.set_tips(200, &[200, 150]);
+    world.rounds(3);
+    assert_eq!(world.reasons(), [Reason::InSync, Reason::HeldByFloor]);
+    world.member(0).ready = true;
+    world.judge();
+    assert_eq!((world.is_open(0), world.is_open(1)), (true, false));
+}
+
+#[test]
+fn an_incumbent_is_displaced_only_by_one_better_by_more_than_max_lag() {
+    for (challenger, displaced) in [(151, false), (152, false), (153, true)] {
+        let mut world = all_lag(&[100, 150], 1, None);
+        world.set_tips(200, &[challenger, 150]);
+        world.rounds(3);
+        assert_eq!(
+            (world.is_open(0), world.is_open(1)),
+            (displaced, !displaced),
+            "challenger at {challenger}"
+        );
+    }
+}
+
+#[test]
+fn when_the_last_one_is_gone_the_next_best_enters() {
+    let mut world = all_lag(&[100, 150, 140], 1, None);
+    world.member(1).container = None;
+    world.judge();
+    assert_eq!(world.reason(2), Reason::HeldByFloor);
+    assert_eq!(world.open_gates(), 1);
+}
+
+#[test]
+fn one_that_does_not_become_ready_makes_room_for_another() {
+    let mut world = all_lag(&[100, 150, 140], 1, None);
+    world.rounds(6);
+    world.kubelet = false;
+    world.member(1).ready = false;
+    world.judge();
+    assert!(world.is_open(1) && world.is_open(2));
+    world.rounds(4);
+    assert!(!world.is_open(0));
+    world.advance(ms(2000));
+    world.rounds(1);
+    assert!(world.is_open(0));
+}
+
+#[test]
+fn one_the_floor_holds_earns_its_return_like_one_that_is_out() {
+    let mut world = all_lag(&[100], 1, None);
+    world.set_tips(200, &[200]);
+    world.round();
+    assert_eq!(world.verdict(0).held_from, Some(Reason::CatchingUp));
+    world.round();
+    assert_eq!(world.reason(0), Reason::InSync);
+}

@@ -1,0 +1,141 @@
+use crate::world::World;
+use tidemark_judge::{GateSeen, Mode, Reason, Remembered};
+
+#[test]
+fn a_new_leader_changes_no_gate_and_writes_nothing() {
+    let mut world = World::in_sync(3);
+    world.set_tips(200, &[100, 200, 200]);
+    world.rounds(2);
+    world.change_leader();
+    let writes = world.writes;
+    world.judge();
+    assert_eq!(world.reasons()[1..], [Reason::HeldFirstRound; 2]);
+    world.rounds(3);
+    assert_eq!(world.writes, writes);
+    assert_eq!(world.reasons(), [Reason::Lagging, Reason::InSync, Reason::InSync]);
+}
+
+#[test]
+fn a_new_leader_takes_nobody_out_before_all_have_been_heard() {
+    let mut world = World::in_sync(3);
+    world.change_leader();
+    world.set_tips(200, &[100, 200, 200]);
+    world.judge();
+    world.ask_primary();
+    world.ask(0);
+    world.judge();
+    assert_eq!(world.reason(0), Reason::HeldFirstRound);
+    assert_eq!(world.verdict(0).held_from, Some(Reason::Lagging));
+    world.ask(1);
+    world.ask(2);
+    world.judge();
+    assert_eq!(world.reason(0), Reason::Lagging);
+}
+
+#[test]
+fn the_first_round_ends_when_the_silent_have_had_their_time() {
+    let mut world = World::in_sync(3);
+    world.change_leader();
+    world.stores[2].answers = false;
+    world.set_tips(200, &[100, 200, 200]);
+    world.rounds(4);
+    assert_eq!(world.reason(0), Reason::HeldFirstRound);
+    world.rounds(3);
+    assert_eq!(world.reason(0), Reason::Lagging);
+}
+
+#[test]
+fn a_container_that_stopped_needs_no_round() {
+    let mut world = World::in_sync(3);
+    world.change_leader();
+    world.member(0).container = None;
+    world.judge();
+    assert_eq!(world.reason(0), Reason::NotRunning);
+    assert!(!world.is_open(0));
+}
+
+#[test]
+fn a_restart_while_nobody_led_is_found_by_the_message() {
+    let mut world = World::in_sync(3);
+    world.change_leader();
+    world.restart(0);
+    world.stores[0].answers = false;
+    world.rounds(4);
+    assert!(world.is_open(0));
+    world.rounds(3);
+    assert_eq!(world.reason(0), Reason::AwaitingFirstSample);
+    assert!(!world.is_open(0));
+}
+
+#[test]
+fn a_message_says_it_to_people_and_to_the_next_leader() {
+    let remembered = Remembered {
+        container: Some("containerd://ab".into()),
+        mark: Some(tidemark_judge::BlockNumber(7)),
+        synced: Some("pvc-1".into()),
+    };
+    let message = remembered.message("too far behind; 3 blocks behind 10, limit 2");
+    assert_eq!(
+        message,
+        "too far behind; 3 blocks behind 10, limit 2 [tidemark/1 container=containerd://ab mark=7 synced=pvc-1]"
+    );
+    assert_eq!(Remembered::read(&message), remembered);
+    for foreign in ["", "opened by hand", "[tidemark/1", "x [tidemark/1 mark=-1 =] ["] {
+        assert_eq!(Remembered::read(foreign), Remembered::default(), "{foreign}");
+    }
+}
+
+#[test]
+fn what_stands_right_is_not_written_and_what_does_not_is() {
+    let mut world = World::in_sync(3);
+    let writes = world.writes;
+    world.rounds(10);
+    assert_eq!(world.writes, writes);
+    world.member(0).gate = GateSeen::read("False", "ByHand", "");
+    world.judge();
+    assert!(world.is_open(0));
+    assert_eq!(world.writes, writes + 1);
+}
+
+#[test]
+fn a_risen_mark_alone_is_not_written() {
+    let mut world = World::in_sync(3);
+    world.set_tips(200, &[100, 200, 200]);
+    world.rounds(2);
+    let writes = world.writes;
+    for tip in 201..220 {
+        world.set_tips(tip, &[100, tip, tip]);
+        world.round();
+    }
+    assert_eq!(world.writes, writes);
+}
+
+#[test]
+fn observe_opens_after_a_valid_sample_and_only_says_the_rest() {
+    let mut world = World::new(3);
+    world.policy.mode = Mode::Observe;
+    world.judge();
+    assert_eq!(world.open_gates(), 0);
+    world.set_tips(200, &[100, 200, 200]);
+    world.rounds(4);
+    assert_eq!(world.open_gates(), 3);
+    assert_eq!(world.reasons(), [Reason::Lagging, Reason::InSync, Reason::InSync]);
+    world.stores.iter_mut().for_each(|store| store.answers = false);
+    world.rounds(20);
+    assert_eq!(world.open_gates(), 3);
+}
+
+#[test]
+fn leaving_observe_observes_a_full_round_first() {
+    let mut world = World::new(3);
+    world.policy.mode = Mode::Observe;
+    world.set_tips(200, &[100, 200, 200]);
+    world.rounds(4);
+    world.policy.mode = Mode::Enforce;
+    world.judge();
+    assert_eq!(world.reason(0), Reason::HeldFirstRound);
+    assert_eq!(world.open_gates(), 3);
+    world.round();
+    assert_eq!(world.reasons(), [Reason::Lagging, Reason::InSync, Reason::InSync]);
+    assert_eq!(world.open_gates(), 2);
+}
