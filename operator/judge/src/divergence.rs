@@ -40,7 +40,8 @@ pub(crate) fn compare(set: &mut Set<'_>) {
     report(set);
 }
 
-/// Chooses the height to ask for: the lowest tip of the stores that serve or could serve soon.
+/// Chooses the height to ask for: the lowest tip of the stores near the reference. One far behind is out for that,
+/// and must not hide a fork of the others above it.
 pub(crate) fn ask(set: &mut Set<'_>) {
     if set.memory.comparison.question.is_none() {
         let height = near(set).filter_map(|case| case.counted).chain(set.primary).map(|seen| seen.tip).min();
@@ -53,9 +54,9 @@ fn near<'s, 'a>(set: &'s Set<'a>) -> impl Iterator<Item = &'s Case<'a>> {
     let max_lag = set.policy.max_lag;
     let lowest =
         set.judgement.fleet_tip.map_or(BlockNumber(0), |tip| BlockNumber(tip.0.saturating_sub(max_lag)));
-    comparable(set).filter(move |case| {
-        case.memory.serves || case.counted.is_some_and(|seen| seen.tip >= lowest && case.counts())
-    })
+    let is_near =
+        move |case: &&Case<'_>| case.counts() && case.counted.is_some_and(|seen| seen.tip >= lowest);
+    set.cases.iter().filter(is_near)
 }
 
 fn comparable<'s, 'a>(set: &'s Set<'a>) -> impl Iterator<Item = &'s Case<'a>> {

@@ -57,6 +57,16 @@ fn the_primary_is_right_about_a_fork() {
 }
 
 #[test]
+fn a_laggard_hides_no_fork_above_it() {
+    let mut world = World::in_sync(4);
+    world.policy.min_serving = 4;
+    world.stores[0].forks_at = Some(101);
+    world.set_tips(102, &[102, 102, 102, 50]);
+    world.rounds(4);
+    assert_eq!((world.reason(0), world.reason(3)), (Reason::Diverged, Reason::HeldByFloor));
+}
+
+#[test]
 fn without_a_primary_the_larger_side_is_right() {
     let mut world = fork_without_primary(3, 1);
     world.rounds(8);

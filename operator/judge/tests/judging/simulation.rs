@@ -43,9 +43,20 @@ fn simulate(seed: u64) -> String {
         disturb(&mut world, &mut dice);
         follow(&mut world, &mut dice, height);
         world.round();
+        check_promise(&world, height);
         writeln!(log, "{second} {height} {:?}", world.reasons()).expect("a string takes all");
     }
     log
+}
+
+/// With a primary that answers, nobody whose answer of this round shows more than the allowed lag is in sync.
+fn check_promise(world: &World, height: u32) {
+    let primary_counts = world.policy.observe_primary && world.primary.answers;
+    for at in (0..world.stores.len()).filter(|at| primary_counts && world.stores[*at].answers) {
+        let behind = world.stores[at].tip.map_or(u32::MAX, |tip| height.saturating_sub(tip));
+        let in_sync = world.verdict(at).in_sync();
+        assert!(!in_sync || behind <= world.policy.max_lag, "{behind} behind: {:?}", world.verdict(at));
+    }
 }
 
 /// Stores that have an upstream catch up with the chain.
