@@ -66,3 +66,34 @@ fn a_policy_that_leaves_only_the_fleet_uses_it_and_says_so() {
     assert_eq!(world.reasons(), [Reason::InSync; 3]);
     assert!(world.has_notice("ReferenceIsFleetOnly"));
 }
+
+#[test]
+fn an_unobserved_primary_is_no_licence_to_trust_the_fleet_alone() {
+    for (observe, reported) in [(true, false), (false, true)] {
+        let mut world = newcomers();
+        (world.policy.observe_primary, world.policy.upstream_reported) = (observe, reported);
+        world.rounds(8);
+        assert_eq!(world.reasons(), [Reason::AwaitingReference; 3], "{observe} {reported}");
+    }
+}
+
+#[test]
+fn a_replica_at_the_very_threshold_is_still_a_reference() {
+    let mut world = World::in_sync(1);
+    world.primary.answers = false;
+    world.rounds(8);
+    world.add(102);
+    world.rounds(4);
+    assert_eq!(world.reasons(), [Reason::InSync; 2]);
+}
+
+#[test]
+fn a_replica_that_nobody_confirms_is_none() {
+    let mut world = World::in_sync(1);
+    world.primary.answers = false;
+    world.rounds(8);
+    world.add(90);
+    world.add(90);
+    world.rounds(8);
+    assert_eq!(world.reasons(), [Reason::Unconfirmed, Reason::AwaitingReference, Reason::AwaitingReference]);
+}
