@@ -25,7 +25,6 @@ pub struct Metrics {
     /// Proofs published since the process started.
     pub proofs: Counter,
     tips: Family<Labels, Gauge>,
-    upstream_tip: Family<Labels, Gauge>,
     sessions_ended: Family<Labels, Counter>,
     state: Family<Labels, Gauge>,
 }
@@ -46,11 +45,10 @@ impl Metrics {
         upstream: Option<BlockNumber>,
         state: State,
     ) -> Result<String, fmt::Error> {
-        for (kind, tip) in [("applied", tips.applied), ("published", tips.published), ("proven", tips.proven)]
-        {
-            set(&self.tips, vec![("kind", kind)], tip);
-        }
-        set(&self.upstream_tip, Vec::new(), upstream);
+        let Tips { applied, published, proven } = tips;
+        let kinds =
+            [("applied", applied), ("published", published), ("proven", proven), ("upstream", upstream)];
+        kinds.into_iter().for_each(|(kind, tip)| set(&self.tips, vec![("kind", kind)], tip));
         for each in State::ALL {
             self.state.get_or_create(&vec![("state", each.name())]).set(i64::from(each == state));
         }
@@ -61,8 +59,11 @@ impl Metrics {
 
     fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("tidemark_follower");
-        registry.register("tip", "Highest block of each kind", self.tips.clone());
-        registry.register("upstream_tip", "Highest tip an upstream reported", self.upstream_tip.clone());
+        registry.register(
+            "tip",
+            "Highest block of each kind; upstream is what the upstream reported last",
+            self.tips.clone(),
+        );
         registry.register("state", "1 for the state the follower is in", self.state.clone());
         registry.register(
             "sessions_ended",
@@ -99,7 +100,7 @@ mod tests {
         let tips = Tips { published: Some(0.into()), ..Tips::default() };
         let text = metrics.render(tips, Some(7.into()), State::Diverged).expect("renders");
         assert!(text.contains("tidemark_follower_tip{kind=\"published\"} 0"), "{text}");
-        assert!(text.contains("tidemark_follower_upstream_tip 7"), "{text}");
+        assert!(text.contains("tidemark_follower_tip{kind=\"upstream\"} 7"), "{text}");
         assert!(text.contains("tidemark_follower_state{state=\"Diverged\"} 1"), "{text}");
         assert!(text.contains("tidemark_follower_state{state=\"Syncing\"} 0"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");

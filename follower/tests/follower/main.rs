@@ -1,0 +1,11 @@
+//! Whole followers and development primaries on loopback, each in a data directory of its own.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod following;
+mod harness;
+mod hostile;
+mod network;
+mod process;
+mod proxy;
+mod scripted;
+mod serving;

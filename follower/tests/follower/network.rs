@@ -1,0 +1,67 @@
+//! Networks and upstreams that go away: silently, loudly, or for another one.
+
+use std::time::{Duration, Instant};
+
+use tidemark_follower::sync::SyncMode;
+use tidemark_wire::v1::ReplicaState;
+
+use crate::{
+    harness::{check_same_blocks, follow, in_state, produce, published, tips},
+    proxy::Proxy,
+};
+
+async fn check_silent_cut(mode: SyncMode) {
+    let primary = produce(|_| {}).await;
+    let proxy = Proxy::to(primary.rpc).await;
+    let follower = follow(&[&proxy.url()], |args| args.sync = mode).await;
+    published(follower.rpc, 5).await;
+    let cut = Instant::now();
+    proxy.cut();
+    let held = in_state(follower.rpc, ReplicaState::UpstreamUnreachable).await.published_tip.unwrap();
+    assert!(cut.elapsed() < Duration::from_secs(5), "noticed after {:?}", cut.elapsed());
+    published(primary.rpc, held + 20).await;
+    let healed = Instant::now();
+    proxy.heal();
+    published(follower.rpc, held + 20).await;
+    assert!(healed.elapsed() < Duration::from_secs(5), "recovered after {:?}", healed.elapsed());
+    check_same_blocks(primary.rpc, follower.rpc, held + 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silently_cut_network_is_noticed_while_polling_and_recovered_from() {
+    check_silent_cut(SyncMode::Poll).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silently_cut_network_is_noticed_while_subscribed_and_recovered_from() {
+    check_silent_cut(SyncMode::Subscribe).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_upstream_takes_over_when_one_is_gone() {
+    let primary = produce(|_| {}).await;
+    let first = follow(&[&primary.url()], |_| {}).await;
+    let follower = follow(&[&first.url(), &primary.url()], |_| {}).await;
+    let before = published(follower.rpc, 5).await.published_tip.unwrap();
+    drop(first.stop().await);
+    published(follower.rpc, before + 20).await;
+    assert_eq!(tips(follower.rpc).await.state(), ReplicaState::Syncing);
+    check_same_blocks(primary.rpc, follower.rpc, before + 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_upstream_in_the_list_is_passed_over() {
+    let primary = produce(|_| {}).await;
+    let follower = follow(&["http://127.0.0.1:1", &primary.url()], |_| {}).await;
+    published(follower.rpc, 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_ends_its_streams_is_subscribed_to_again() {
+    let primary = produce(|_| {}).await;
+    let near = follow(&[&primary.url()], |_| {}).await;
+    let far = follow(&[&near.url(), &primary.url()], |args| args.sync = SyncMode::Subscribe).await;
+    let before = published(far.rpc, 5).await.published_tip.unwrap();
+    drop(near.stop().await);
+    published(far.rpc, before + 20).await;
+}
