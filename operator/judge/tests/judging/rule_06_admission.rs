@@ -97,3 +97,35 @@ fn a_replica_that_nobody_confirms_is_none() {
     world.rounds(8);
     assert_eq!(world.reasons(), [Reason::Unconfirmed, Reason::AwaitingReference, Reason::AwaitingReference]);
 }
+
+#[test]
+fn the_fleet_is_called_alone_only_when_nothing_else_speaks() {
+    let says_so = |primary: bool, upstream: Option<u32>, rounds: usize| {
+        let mut world = World::new(2);
+        world.primary.answers = primary;
+        world.stores[0].upstream = upstream;
+        world.rounds(rounds);
+        world.has_notice("ReferenceIsFleetOnly")
+    };
+    assert!(says_so(false, None, 8));
+    assert!(!says_so(false, None, 2), "before the first round is over");
+    assert!(!says_so(true, None, 8));
+    assert!(!says_so(false, Some(100), 8));
+    let mut silent = World::new(1);
+    (silent.primary.answers, silent.stores[0].answers) = (false, false);
+    silent.rounds(8);
+    assert!(!silent.has_notice("ReferenceIsFleetOnly"), "nobody has said anything");
+}
+
+#[test]
+fn the_primary_is_called_silent_only_when_it_is_observed_and_the_round_is_over() {
+    let says_so = |observe: bool, rounds: usize| {
+        let mut world = newcomers();
+        world.policy.observe_primary = observe;
+        world.rounds(rounds);
+        world.has_notice("PrimarySilent")
+    };
+    assert!(says_so(true, 8));
+    assert!(!says_so(true, 2));
+    assert!(!says_so(false, 8));
+}

@@ -29,6 +29,31 @@ impl Dice {
     }
 }
 
+/// An honest fleet: stores fall behind, stop, restart and lose their data, but none lies, and the leader stays.
+/// Nobody may enter below what the primary was ever known to have.
+fn simulate_honest(seed: u64) {
+    let mut dice = Dice(seed);
+    let mut world = World::new(1 + dice.small(6));
+    let (mut height, mut known) = (100, 0);
+    for _ in 0..SECONDS {
+        height += dice.small(4);
+        disturb_with(&mut world, &mut dice, |event| !(30..=34).contains(&event) && event != 36);
+        follow(&mut world, &mut dice, height);
+        let before: Vec<bool> = (0..world.stores.len()).map(|at| world.is_open(at)).collect();
+        known = if world.primary.answers { height } else { known };
+        world.round();
+        for at in (0..before.len()).filter(|at| !before[*at] && world.verdict(*at).in_sync()) {
+            let tip = world.stores[at].tip.unwrap_or(0);
+            assert!(tip + world.policy.readmit_lag >= known, "{tip} of {known}: {:?}", world.verdict(at));
+        }
+    }
+}
+
+#[test]
+fn nobody_enters_below_what_was_known() {
+    (1000..1000 + SEEDS).for_each(simulate_honest);
+}
+
 /// One fleet for `SECONDS`: the reasons seen, line by line.
 fn simulate(seed: u64) -> String {
     let mut dice = Dice(seed);
@@ -70,8 +95,12 @@ fn follow(world: &mut World, dice: &mut Dice, height: u32) {
 }
 
 fn disturb(world: &mut World, dice: &mut Dice) {
+    disturb_with(world, dice, |_| true);
+}
+
+fn disturb_with(world: &mut World, dice: &mut Dice, may: impl Fn(u64) -> bool) {
     let at = usize::try_from(dice.below(world.stores.len() as u64)).expect("an index");
-    match dice.below(60) {
+    match Some(dice.below(60)).filter(|event| may(*event)).unwrap_or(u64::MAX) {
         0..6 => world.stores[at].upstream = None,
         6..18 => world.stores[at].upstream = world.primary.tip,
         18..21 => world.stores[at].answers = false,
