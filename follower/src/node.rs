@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures::future::{join_all, select_all};
 use thiserror::Error;
 use tidemark_store::{BlockNumber, BlockStore as _, DiskStore, StoreError};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
@@ -48,6 +49,9 @@ pub enum NodeError {
     /// The recording cannot be replayed.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    /// A part of the node is gone, which no restart of that part alone would mend.
+    #[error("a part of the follower ended without being asked to: restart the process")]
+    PartEnded,
 }
 
 type Worker = JoinHandle<Result<(), NodeError>>;
@@ -153,6 +157,10 @@ fn report<E: std::fmt::Display>(what: &str, end: Result<(), E>) {
     }
 }
 
+fn part_ended(end: Result<(), NodeError>) -> NodeError {
+    end.err().unwrap_or(NodeError::PartEnded)
+}
+
 impl Node {
     /// Runs until the work fails, or until `stop` fires: then goes on serving for the shutdown delay, drains and ends.
     ///
@@ -165,7 +173,8 @@ impl Node {
             tokio::time::sleep(self.shutdown_delay).await;
         };
         tokio::select! {
-            ended = &mut self.worker => ended.unwrap_or(Ok(()))?,
+            ended = &mut self.worker => return Err(ended.map_or(NodeError::PartEnded, part_ended)),
+            _ = select_all(&mut self.servers) => return Err(NodeError::PartEnded),
             () = stopped => {}
         }
         self.drain().await;
@@ -175,8 +184,7 @@ impl Node {
     async fn drain(self) {
         self.worker.abort();
         self.drain.cancel();
-        let all = futures::future::join_all(self.servers);
-        if timeout(DRAIN, all).await.is_err() {
+        if timeout(DRAIN, join_all(self.servers)).await.is_err() {
             tracing::warn!("some calls did not finish within {DRAIN:?}: they are cut");
         }
     }

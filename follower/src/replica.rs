@@ -132,7 +132,12 @@ impl Replica {
     pub fn set_state(&self, state: State, detail: &str) {
         let mut outlook = self.outlook.write().unwrap_or_else(PoisonError::into_inner);
         if outlook.state != state {
-            tracing::info!(from = outlook.state.name(), to = state.name(), detail, "state changed");
+            let from = outlook.state.name();
+            if state.is_trouble() {
+                tracing::warn!(from, to = state.name(), detail, "state changed");
+            } else {
+                tracing::info!(from, to = state.name(), detail, "state changed");
+            }
             outlook.state = state;
         }
     }

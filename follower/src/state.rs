@@ -43,6 +43,12 @@ impl State {
         Self::DiskFull,
     ];
 
+    /// Whether something keeps the replica from getting new blocks.
+    #[must_use]
+    pub const fn is_trouble(self) -> bool {
+        !matches!(self, Self::Syncing | Self::Producing)
+    }
+
     /// The state's name in logs and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {

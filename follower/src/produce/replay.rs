@@ -17,7 +17,7 @@ use tidemark_store::{BlockHash, BlockNumber, Commitment};
 use super::{BlockSource, ProduceError};
 use crate::{replica::Replica, server::MAX_MESSAGE_BYTES};
 
-const LENGTH: u64 = 4;
+const LENGTH: usize = 4;
 const PARENT: std::ops::Range<usize> = 4..36;
 
 /// Why a recording cannot be replayed.
@@ -102,13 +102,13 @@ fn index(file: &File, len: u64) -> io::Result<Result<Vec<(u64, usize)>, String>>
     let mut at = 0;
     while at < len {
         let number = blocks.len();
-        let mut prefix = [0; LENGTH as usize];
-        if len - at < LENGTH {
+        let mut prefix = [0; LENGTH];
+        if len - at < LENGTH as u64 {
             return Ok(Err(format!("it ends inside the length of record {number}")));
         }
         file.read_exact_at(&mut prefix, at)?;
         let size = u64::from(u32::from_le_bytes(prefix));
-        at += LENGTH;
+        at += LENGTH as u64;
         match usize::try_from(size) {
             Ok(size) if size <= MAX_MESSAGE_BYTES && size as u64 <= len - at => blocks.push((at, size)),
             _ => return Ok(Err(format!("record {number} claims {size} bytes"))),

@@ -13,16 +13,21 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
+    time::{Sleep, sleep},
 };
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 /// Long enough for a process out of descriptors not to spin, short enough that no client notices.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// A client that has not said a word after this long gives its slot to another.
+const FIRST_WORD: Duration = Duration::from_secs(10);
+
 /// A connection that gives its slot back when it ends.
 pub(super) struct Connection {
     stream: TcpStream,
+    /// Runs until the first byte has come.
+    silence: Option<Pin<Box<Sleep>>>,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -32,7 +37,8 @@ pub(super) fn incoming(listener: TcpListener, limit: usize) -> impl Stream<Item 
     stream::unfold((listener, slots), |(listener, slots)| async move {
         let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
         let stream = accept(&listener).await;
-        Some((Ok(Connection { stream, _slot: slot }), (listener, slots)))
+        let connection = Connection { stream, silence: Some(Box::pin(sleep(FIRST_WORD))), _slot: slot };
+        Some((Ok(connection), (listener, slots)))
     })
 }
 
@@ -65,7 +71,15 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.silence = None;
+        }
+        match self.silence.as_mut().map(|silence| silence.as_mut().poll(cx)) {
+            Some(Poll::Ready(())) if read.is_pending() => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            _ => read,
+        }
     }
 }
 

@@ -110,7 +110,11 @@ impl<C: Connector> Engine<C> {
     /// Shows the trouble as the replica's state, which says it once, and each time to whoever debugs.
     fn report(&self, trouble: &Trouble) {
         let upstream = self.upstreams[self.current].0.name();
-        tracing::debug!(upstream, "the session ended: {trouble}");
+        if trouble.is_own_failure() {
+            tracing::error!(upstream, "the session ended: {trouble}");
+        } else {
+            tracing::debug!(upstream, "the session ended: {trouble}");
+        }
         self.context.replica.set_state(trouble.state(), &format!("{upstream}: {trouble}"));
     }
 }

@@ -89,7 +89,7 @@ async fn commit(
 
 async fn published(tips: &mut watch::Receiver<Tips>, number: BlockNumber) {
     if tips.wait_for(|tips| tips.published >= Some(number)).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -84,10 +84,17 @@ impl Trouble {
         matches!(self, Self::Replica(ReplicaError::Store(error)) if error.is_poison())
     }
 
+    /// Whether it is this follower's own store that fails, which no state names.
+    pub(super) fn is_own_failure(&self) -> bool {
+        matches!(self, Self::Replica(_)) && self.state() == State::Syncing
+    }
+
     /// The longest pause before the next session: short where waiting helps nobody, longer where somebody must act.
     pub(super) fn longest_pause(&self) -> Duration {
         match self {
             Self::TryAgain | Self::Upstream(UpstreamError::Ended) => Duration::from_millis(100),
+            Self::Upstream(UpstreamError::Unreachable(_)) => Duration::from_millis(500),
+            Self::Upstream(UpstreamError::Refused { wait, .. }) => (*wait).min(Duration::from_secs(30)),
             Self::Behind { .. } | Self::Upstream(_) if self.state() != State::InvalidBlock => {
                 Duration::from_secs(1)
             }
@@ -98,10 +105,10 @@ impl Trouble {
 
 fn upstream_state(error: &UpstreamError) -> State {
     match error {
-        UpstreamError::Ended | UpstreamError::RateLimited(_) | UpstreamError::Refused { .. } => {
-            State::Syncing
+        UpstreamError::Ended | UpstreamError::RateLimited(_) => State::Syncing,
+        UpstreamError::Unreachable(_) | UpstreamError::Refused { .. } | UpstreamError::Failed(_) => {
+            State::UpstreamUnreachable
         }
-        UpstreamError::Unreachable(_) | UpstreamError::Failed(_) => State::UpstreamUnreachable,
         UpstreamError::Unimplemented(_) => State::UnsupportedProtocol,
         UpstreamError::OutOfRange(_) => State::UpstreamBehind,
         UpstreamError::TooLarge(_) => State::InvalidBlock,

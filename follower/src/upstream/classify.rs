@@ -8,8 +8,10 @@ use super::UpstreamError;
 
 /// How long to poll before a subscription is tried again where an upstream has no slot for one.
 const SLOTS_TAKEN: Duration = Duration::from_secs(60);
-/// The longest wait an upstream can impose; a ban of the Miden node lasts 10 minutes.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// The longest pause between calls that an upstream can impose.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The longest time without subscriptions that an upstream can impose: a ban of the Miden node lasts 10 minutes.
+const LONGEST_BAN: Duration = Duration::from_secs(600);
 
 /// The meaning of a status that ended a call or a stream.
 pub(super) fn classify(status: &Status) -> UpstreamError {
@@ -29,12 +31,11 @@ pub(super) fn classify(status: &Status) -> UpstreamError {
 }
 
 fn exhausted(message: &str, detail: String) -> UpstreamError {
-    let seconds =
-        |marker| number_after(message, marker).map(Duration::from_secs).map(|wait| wait.min(LONGEST_WAIT));
+    let seconds = |marker| number_after(message, marker).map(Duration::from_secs);
     if let Some(wait) = seconds("Wait for ") {
-        return UpstreamError::RateLimited(wait);
+        return UpstreamError::RateLimited(wait.min(LONGEST_WAIT));
     }
-    let wait = seconds("retry in ").unwrap_or(SLOTS_TAKEN);
+    let wait = seconds("retry in ").unwrap_or(SLOTS_TAKEN).min(LONGEST_BAN);
     UpstreamError::Refused { wait, detail }
 }
 

@@ -131,15 +131,12 @@ impl BlockStore for DiskStore {
 
     fn initialise(&self, asked: Metadata) -> Result<(), StoreError> {
         let _one_at_a_time = self.writer()?;
-        let mut held = self.metadata.write().unwrap_or_else(PoisonError::into_inner);
-        if held.as_ref() == Some(&asked) {
-            return Ok(());
+        match self.metadata() {
+            Some(held) if held == asked => return Ok(()),
+            Some(held) if self.tips().applied.is_some() => return held.admit(&asked),
+            _ => metadata::replace(&self.dir, &asked)?,
         }
-        if let Some(held) = held.as_ref().filter(|_| self.tips().applied.is_some()) {
-            return held.admit(&asked);
-        }
-        metadata::replace(&self.dir, &asked)?;
-        *held = Some(asked);
+        *self.metadata.write().unwrap_or_else(PoisonError::into_inner) = Some(asked);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Whole followers and development primaries on loopback, each in a data directory of its own.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod disk;
 mod following;
 mod harness;
 mod hostile;

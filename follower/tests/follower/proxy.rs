@@ -85,5 +85,5 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut open: watch::
             _ => return,
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

@@ -55,7 +55,7 @@ impl Script {
 
     /// Adds native blocks after those there are, up to `tip`.
     pub(crate) fn extend(&mut self, tip: u32, body: &[u8]) {
-        let first = self.blocks.len() as u32;
+        let first = u32::try_from(self.blocks.len()).unwrap();
         for number in first..=tip {
             let parent =
                 number.checked_sub(1).map_or([0; 32], |n| *BlockHash::of(&self.blocks[&n]).as_bytes());

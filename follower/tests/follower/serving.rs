@@ -217,3 +217,11 @@ async fn a_follower_tells_its_upstream_s_tip() {
         assert_eq!(tips(follower.rpc).await.upstream_tip, Some(5));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_connection_does_not_keep_its_slot() {
+    let primary = produce(|args| args.serve.max_connections = 1).await;
+    let silent = TcpStream::connect(primary.rpc).await.expect("accepted");
+    published(primary.rpc, 1).await;
+    drop(silent);
+}

@@ -1,0 +1,143 @@
+//! Disks that fail under a running follower.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use tempfile::TempDir;
+use tidemark_follower::{
+    format::Native,
+    replica::{Identity, Replica},
+    state::State,
+    sync::{Engine, EngineOptions, SyncMode, Trouble},
+    upstream::GrpcConnector,
+};
+use tidemark_store::{BlockHash, BlockNumber, BlockStore, DiskStore, Metadata, StoreError, Tips};
+use tokio::task::JoinHandle;
+
+use crate::{
+    harness::eventually,
+    scripted::{Script, Scripted},
+};
+
+#[derive(Default)]
+struct Faults {
+    full: AtomicBool,
+    sync: AtomicBool,
+}
+
+/// A real store whose disk fails on command.
+struct FailingStore {
+    store: DiskStore,
+    faults: Arc<Faults>,
+}
+
+impl BlockStore for FailingStore {
+    fn metadata(&self) -> Option<Metadata> {
+        self.store.metadata()
+    }
+
+    fn initialise(&self, metadata: Metadata) -> Result<(), StoreError> {
+        self.store.initialise(metadata)
+    }
+
+    fn apply(&self, first: BlockNumber, blocks: &[&[u8]]) -> Result<(), StoreError> {
+        if self.faults.full.load(Relaxed) {
+            return Err(StoreError::DiskFull { path: "blocks.log".into() });
+        }
+        self.store.apply(first, blocks)
+    }
+
+    fn put_proof(&self, number: BlockNumber, proof: &[u8]) -> Result<(), StoreError> {
+        self.store.put_proof(number, proof)
+    }
+
+    fn sync(&self) -> Result<Tips, StoreError> {
+        if self.faults.sync.load(Relaxed) {
+            let source = std::io::Error::other("the disk is gone");
+            return Err(StoreError::SyncFailed { path: "blocks.log".into(), source });
+        }
+        self.store.sync()
+    }
+
+    fn tips(&self) -> Tips {
+        self.store.tips()
+    }
+
+    fn block(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.block(number)
+    }
+
+    fn proof(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.proof(number)
+    }
+
+    fn has_proof(&self, number: BlockNumber) -> bool {
+        self.store.has_proof(number)
+    }
+
+    fn hash_at(&self, number: BlockNumber) -> Option<BlockHash> {
+        self.store.hash_at(number)
+    }
+
+    fn truncate(&self, last: BlockNumber) -> Result<Tips, StoreError> {
+        self.store.truncate(last)
+    }
+}
+
+struct Rig {
+    upstream: Scripted,
+    replica: Arc<Replica>,
+    faults: Arc<Faults>,
+    engine: JoinHandle<Trouble>,
+    _dir: TempDir,
+}
+
+/// A follower that holds blocks 0 to 3.
+async fn synced() -> Rig {
+    let dir = TempDir::new().unwrap();
+    let upstream = Scripted::start(Script::native(3)).await;
+    let faults = Arc::new(Faults::default());
+    let store = FailingStore { store: DiskStore::open(dir.path()).unwrap(), faults: Arc::clone(&faults) };
+    let identity = Identity { pod_uid: String::new(), boot_id: String::new() };
+    let replica = Arc::new(Replica::new(Box::new(store), Box::new(Native), identity, State::Syncing));
+    let poll_interval = std::time::Duration::from_millis(20);
+    let options = EngineOptions { mode: SyncMode::Poll, poll_interval, genesis: None };
+    let connector = GrpcConnector::new(&upstream.url().parse().unwrap());
+    let engine = tokio::spawn(Engine::new(Arc::clone(&replica), [connector], &options).run());
+    let rig = Rig { upstream, replica, faults, engine, _dir: dir };
+    reaches(&rig, 3).await;
+    rig
+}
+
+async fn reaches(rig: &Rig, tip: u32) {
+    let reached = async || (rig.replica.published() >= Some(tip.into())).then_some(());
+    eventually("the tip is reached", reached).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_stops_applying_until_there_is_space() {
+    let rig = synced().await;
+    rig.faults.full.store(true, Relaxed);
+    rig.upstream.change(|script| script.extend(6, b"body"));
+    let full = async || (rig.replica.state() == State::DiskFull).then_some(());
+    eventually("the state is DiskFull", full).await;
+    assert_eq!(rig.replica.published(), Some(3.into()));
+    assert!(rig.replica.block(3.into()).await.unwrap().is_some(), "what is held is served");
+    rig.faults.full.store(false, Relaxed);
+    reaches(&rig, 6).await;
+    let syncing = async || (rig.replica.state() == State::Syncing).then_some(());
+    eventually("the state is Syncing", syncing).await;
+    rig.engine.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_sync_publishes_nothing_and_ends_the_engine() {
+    let rig = synced().await;
+    rig.faults.sync.store(true, Relaxed);
+    rig.upstream.change(|script| script.extend(6, b"body"));
+    let trouble = rig.engine.await.expect("no panic");
+    assert!(trouble.is_fatal(), "{trouble}");
+    assert_eq!(rig.replica.published(), Some(3.into()));
+}
