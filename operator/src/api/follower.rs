@@ -48,9 +48,9 @@ pub struct FollowerSpec {
     /// Arguments after those of the operator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 1024)))]
-    #[x_kube(validation = Rule::new("self.all(arg, !arg.matches('^--(upstream|data-dir|listen|admin-listen|format|sync)(=.*)?$'))")
+    #[x_kube(validation = Rule::new("self.all(arg, !arg.matches('^--(upstream|data-dir|listen|admin-listen|format|sync|genesis)(=.*)?$'))")
         .message("spec.follower.args must not repeat what the operator sets: use spec.primary.url, spec.primary.fallbackUrls, \
-                  spec.follower.port, spec.follower.format and spec.follower.sync for --upstream, --listen, --format and --sync; \
+                  spec.primary.genesis, spec.follower.port, spec.follower.format and spec.follower.sync instead; \
                   --data-dir and --admin-listen cannot be changed"))]
     pub args: Vec<String>,
 

@@ -20,7 +20,7 @@ use super::{
     primary::Subscription,
     round::Rounds,
     sampler::{Answered, Sampler, Target},
-    snapshot::Snapshot,
+    snapshot::{PodFacts, Snapshot},
     state::{Pods, State},
 };
 use crate::names::SetKey;
@@ -34,7 +34,7 @@ const LONGEST_ANSWER: std::time::Duration = std::time::Duration::from_secs(1);
 pub(super) struct Inputs {
     pub(super) spec: watch::Receiver<FleetSpec>,
     pub(super) pods: watch::Receiver<Arc<Pods>>,
-    pub(super) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(super) snapshot: watch::Sender<Option<Arc<Snapshot>>>,
     pub(super) orders: watch::Sender<Orders>,
 }
 
@@ -190,8 +190,10 @@ impl Fleet {
             self.ask_height = judgement.ask_height;
             self.observe_primary();
         }
+        let since = judgement.verdicts.iter().map(|verdict| self.shared.clock.wall(verdict.since)).collect();
+        let pods = PodFacts::of(&self.state.pods);
         let primary_error = self.state.primary.error.clone();
-        self.publish(now, Snapshot { judgement, primary_error });
+        self.publish(now, Snapshot { judgement, pods, since, primary_error });
     }
 
     /// Orders gates first; tells the rest of the operator after.
@@ -203,7 +205,8 @@ impl Fleet {
             *standing = orders;
             changed
         });
-        let before = self.inputs.snapshot.send_replace(Arc::new(snapshot.clone()));
+        let snapshot = Arc::new(snapshot);
+        let before = self.inputs.snapshot.send_replace(Some(Arc::clone(&snapshot))).unwrap_or_default();
         self.shared.metrics.judged(&self.key, &snapshot.judgement);
         for announcement in announce::transitions(&before, &snapshot, &self.about) {
             self.shared.announcer.tell(announcement);

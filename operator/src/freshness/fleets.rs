@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
-    announce::Announcer,
+    announce::{Announcement, Announcer},
     fleet::{Fleet, Inputs},
     gate::{Orders, Writer},
     member::SeenPod,
@@ -67,7 +67,7 @@ struct Known {
 struct Handle {
     spec: watch::Sender<FleetSpec>,
     pods: watch::Sender<Arc<Pods>>,
-    snapshot: watch::Receiver<Arc<Snapshot>>,
+    snapshot: watch::Receiver<Option<Arc<Snapshot>>>,
     _tasks: [AbortOnDropHandle<()>; 2],
 }
 
@@ -99,6 +99,16 @@ impl Fleets {
         self.shared.metrics.forget(key);
     }
 
+    /// Stops judging altogether; gates stay as they are.
+    pub fn stop(&self) {
+        self.known().fleets.clear();
+    }
+
+    /// Tells people about something.
+    pub(crate) fn tell(&self, announcement: Announcement) {
+        self.shared.announcer.tell(announcement);
+    }
+
     /// The sets that are judged.
     pub fn sets(&self) -> Vec<SetKey> {
         self.known().fleets.keys().cloned().collect()
@@ -106,13 +116,13 @@ impl Fleets {
 
     /// The latest judgement on a set; None before the first.
     pub fn snapshot(&self, key: &SetKey) -> Option<Arc<Snapshot>> {
-        self.known().fleets.get(key).map(|handle| Arc::clone(&handle.snapshot.borrow()))
+        self.known().fleets.get(key)?.snapshot.borrow().clone()
     }
 
     fn start(self: &Arc<Self>, key: &SetKey, spec: FleetSpec, pods: Arc<Pods>) -> Handle {
         let (spec, spec_seen) = watch::channel(spec);
         let (pods, pods_seen) = watch::channel(pods);
-        let (snapshot, snapshot_seen) = watch::channel(Arc::default());
+        let (snapshot, snapshot_seen) = watch::channel(None);
         let (orders, orders_seen) = watch::channel(Orders::default());
         let inputs = Inputs { spec: spec_seen, pods: pods_seen, snapshot, orders };
         let fleet = Fleet::new(key.clone(), Arc::clone(&self.shared), Arc::clone(self), inputs);

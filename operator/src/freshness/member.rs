@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt as _;
 use tidemark_judge::{ContainerId, GateSeen, PodName, PodUid};
 
+use super::trouble::{Trouble, trouble};
 use crate::names::{CONTAINER, GATE, VOLUME};
 
 /// What of a pod counts.
@@ -24,6 +25,7 @@ pub(super) struct SeenPod {
     pub(super) ready: bool,
     pub(super) terminating: bool,
     pub(super) gate: GateSeen,
+    pub(super) trouble: Option<Trouble>,
     /// The gate's status as written, to tell a change of status from a change of words.
     pub(super) gate_status: Option<String>,
 }
@@ -44,6 +46,7 @@ impl SeenPod {
             ready: condition(pod, "Ready").is_some_and(|ready| ready.status == "True"),
             terminating: pod.metadata.deletion_timestamp.is_some(),
             gate: gate.map(seen_gate).unwrap_or_default(),
+            trouble: trouble(pod),
             gate_status: gate.map(|gate| gate.status.clone()),
         })
     }

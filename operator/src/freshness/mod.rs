@@ -15,8 +15,12 @@ mod round;
 mod sampler;
 mod snapshot;
 mod state;
+mod trouble;
 
 pub use fleets::{Fleets, Shared};
 pub use policy::FleetSpec;
 pub use roster::{watch_claims, watch_pods};
-pub use snapshot::Snapshot;
+pub use snapshot::{PodFacts, Snapshot};
+pub use trouble::Trouble;
+
+pub(crate) use announce::{Announcement, set_reference};

@@ -1,14 +1,46 @@
 //! What the freshness path tells the rest of the operator. Pure.
 
+use jiff::Timestamp;
 use tidemark_judge::{Genesis, Judgement, Notice, PodName, PodUid, Reason};
+
+use super::{state::Pods, trouble::Trouble};
 
 /// The latest judgement on a set, with what it was based on.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// The judgement.
     pub judgement: Judgement,
+    /// The pods of the set, in the order of their names.
+    pub pods: Vec<PodFacts>,
+    /// Since when each verdict holds, in the order of the judgement's verdicts.
+    pub since: Vec<Timestamp>,
     /// Why the primary's latest request was not answered, naming its address.
     pub primary_error: Option<String>,
+}
+
+/// What the status says of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodFacts {
+    /// Its name.
+    pub name: String,
+    /// Whether it is Ready.
+    pub ready: bool,
+    /// What keeps it from starting.
+    pub trouble: Option<Trouble>,
+}
+
+impl PodFacts {
+    /// The facts of these pods, in the order of their names.
+    pub(super) fn of(pods: &Pods) -> Vec<Self> {
+        let facts = |pod: &super::member::SeenPod| Self {
+            name: pod.name.to_string(),
+            ready: pod.ready && !pod.terminating,
+            trouble: pod.trouble.clone(),
+        };
+        let mut facts: Vec<_> = pods.values().map(facts).collect();
+        facts.sort_by(|a, b| a.name.cmp(&b.name));
+        facts
+    }
 }
 
 /// The part of a snapshot that is worth a status write at once; movement of tips is not.
@@ -17,6 +49,7 @@ pub(super) struct Decisions {
     verdicts: Vec<(PodUid, bool, Reason, Option<Reason>)>,
     notices: Vec<(&'static str, Vec<PodName>)>,
     genesis: Option<Genesis>,
+    pods: Vec<PodFacts>,
 }
 
 impl Snapshot {
@@ -24,7 +57,12 @@ impl Snapshot {
         let verdicts = self.judgement.verdicts.iter();
         let verdicts = verdicts.map(|verdict| (verdict.uid.clone(), verdict.serves, verdict.reason, verdict.held_from));
         let notices = self.judgement.notices.iter().map(|notice| (notice.reason(), named(notice)));
-        Decisions { verdicts: verdicts.collect(), notices: notices.collect(), genesis: self.judgement.genesis }
+        Decisions {
+            verdicts: verdicts.collect(),
+            notices: notices.collect(),
+            genesis: self.judgement.genesis,
+            pods: self.pods.clone(),
+        }
     }
 }
 

@@ -1,0 +1,204 @@
+//! Renders the objects of a set. Pure: the same set gives the same objects.
+
+mod account;
+mod budget;
+mod container;
+mod pod;
+mod recorded;
+mod services;
+mod statefulset;
+
+use std::marker::PhantomData;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{Service, ServiceAccount},
+        policy::v1::PodDisruptionBudget,
+    },
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
+
+use super::validate::Valid;
+use crate::{api::StoreReplicaSet, names};
+
+/// Objects that were rendered and not yet applied.
+#[derive(Debug)]
+pub struct Prepared;
+
+/// Objects as the API server returned them.
+#[derive(Debug)]
+pub struct Applied;
+
+/// Everything a set consists of, before or after it was applied.
+#[derive(Debug)]
+pub struct Objects<Phase> {
+    /// Under which the pods run; it may do nothing.
+    pub account: ServiceAccount,
+    /// Through which the followers find each other.
+    pub peers: Service,
+    /// Through which readers reach the replicas that are in sync.
+    pub read: Service,
+    /// How many may be evicted at once.
+    pub budget: PodDisruptionBudget,
+    /// The pods.
+    pub statefulset: StatefulSet,
+    phase: PhantomData<Phase>,
+}
+
+impl Objects<Applied> {
+    /// Objects as the API server returned them.
+    pub(super) fn applied(
+        account: ServiceAccount,
+        peers: Service,
+        read: Service,
+        budget: PodDisruptionBudget,
+        statefulset: StatefulSet,
+    ) -> Self {
+        Self { account, peers, read, budget, statefulset, phase: PhantomData }
+    }
+}
+
+/// Renders the objects of a valid set.
+pub fn build(valid: &Valid<'_>) -> Objects<Prepared> {
+    let set = valid.set;
+    Objects {
+        account: account::account(set),
+        peers: services::peers(set),
+        read: services::read(set),
+        budget: budget::budget(set),
+        statefulset: statefulset::statefulset(set, valid.statefulset),
+        phase: PhantomData,
+    }
+}
+
+/// The metadata of an object of the set.
+fn meta(set: &StoreReplicaSet, name: String) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name),
+        namespace: set.metadata.namespace.clone(),
+        labels: Some(names::labels(set_name(set))),
+        owner_references: Some(vec![owner(set)]),
+        ..ObjectMeta::default()
+    }
+}
+
+fn owner(set: &StoreReplicaSet) -> OwnerReference {
+    OwnerReference {
+        api_version: "tidemark.dev/v1alpha1".to_owned(),
+        kind: "StoreReplicaSet".to_owned(),
+        name: set_name(set).to_owned(),
+        uid: set.metadata.uid.clone().unwrap_or_default(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    }
+}
+
+fn set_name(set: &StoreReplicaSet) -> &str {
+    set.metadata.name.as_deref().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{build, recorded};
+    use crate::{
+        api::StoreReplicaSet,
+        reconcile::{
+            observe::Observed,
+            validate::{Rules, validate},
+        },
+    };
+
+    fn set(spec: Value) -> StoreReplicaSet {
+        let set = json!({
+            "apiVersion": "tidemark.dev/v1alpha1",
+            "kind": "StoreReplicaSet",
+            "metadata": { "name": "books", "namespace": "shop", "uid": "b0" },
+            "spec": spec,
+        });
+        serde_json::from_value(set).expect("a set")
+    }
+
+    fn smallest() -> Value {
+        json!({ "primary": { "url": "http://primary:57291" }, "follower": { "image": "follower:1" } })
+    }
+
+    /// The objects as a user sees them, without the record that the StatefulSet carries.
+    fn render(spec: Value, observed: &Observed) -> Vec<Value> {
+        let set = set(spec);
+        let valid = validate(&set, observed, Rules::default()).expect("valid");
+        let objects = build(&valid);
+        let mut statefulset = serde_json::to_value(&objects.statefulset).expect("JSON");
+        let annotations = statefulset["metadata"]["annotations"].as_object_mut().expect("annotations");
+        assert!(annotations.remove(recorded::ANNOTATION).is_some());
+        let others = [
+            serde_json::to_value(objects.account),
+            serde_json::to_value(objects.peers),
+            serde_json::to_value(objects.read),
+            serde_json::to_value(objects.budget),
+        ];
+        others.into_iter().map(|other| other.expect("JSON")).chain([statefulset]).collect()
+    }
+
+    #[test]
+    fn a_set_of_defaults() {
+        insta::assert_yaml_snapshot!(render(smallest(), &Observed::default()));
+    }
+
+    #[test]
+    fn a_set_with_everything() {
+        let spec = json!({
+            "replicas": 5,
+            "primary": { "url": "http://primary:57291", "fallbackUrls": ["http://[fd00::1]:57291"] },
+            "follower": {
+                "image": "follower:2", "imagePullPolicy": "Never", "imagePullSecrets": [{ "name": "registry" }],
+                "port": 6000, "sync": "poll", "format": "native", "args": ["--poll-interval", "200ms"],
+                "env": [{ "name": "RUST_LOG", "value": "debug" }], "resources": { "limits": { "memory": "64Mi" } },
+            },
+            "storage": { "emptyDir": { "sizeLimit": "1Gi" } },
+            "service": { "type": "NodePort", "annotations": { "a": "b" } },
+            "podTemplate": {
+                "annotations": { "c": "d" }, "labels": { "e": "f" }, "nodeSelector": { "disk": "fast" },
+                "tolerations": [{ "key": "x", "operator": "Exists" }], "priorityClassName": "high",
+                "terminationGracePeriodSeconds": 60,
+                "topologySpreadConstraints": [{ "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway" }],
+            },
+        });
+        insta::assert_yaml_snapshot!(render(spec, &Observed::default()));
+    }
+
+    /// The template of an operator that renders otherwise, as found in the cluster.
+    fn found(spec: Value) -> Observed {
+        let set = set(spec);
+        let valid = validate(&set, &Observed::default(), Rules::default()).expect("valid");
+        let mut statefulset = build(&valid).statefulset;
+        let mut template = statefulset.spec.clone().expect("spec").template;
+        template.spec.as_mut().expect("spec").termination_grace_period_seconds = Some(777);
+        recorded::record(&mut statefulset, &set, &template);
+        Observed { statefulset: Some(statefulset), ..Observed::default() }
+    }
+
+    fn grace(objects: &[Value]) -> i64 {
+        let template = &objects[4]["spec"]["template"]["spec"];
+        template["terminationGracePeriodSeconds"].as_i64().expect("a number")
+    }
+
+    #[test]
+    fn an_operator_that_renders_otherwise_keeps_the_template_it_finds() {
+        let mut scaled = smallest();
+        scaled["replicas"] = json!(4);
+        scaled["health"] = json!({ "maxLagBlocks": 9 });
+        let objects = render(scaled, &found(smallest()));
+        assert_eq!(grace(&objects), 777);
+        assert_eq!(objects[4]["spec"]["replicas"], 4);
+    }
+
+    #[test]
+    fn a_change_of_what_makes_the_template_makes_it_anew() {
+        let mut changed = smallest();
+        changed["follower"]["image"] = json!("follower:2");
+        assert_eq!(grace(&render(changed, &found(smallest()))), 30);
+    }
+}

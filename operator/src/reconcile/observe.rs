@@ -1,0 +1,114 @@
+//! Reads what stands in the cluster under a set's names: from the watches, and from the server what they do not show.
+
+use std::time::Duration;
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{Service, ServiceAccount},
+        policy::v1::PodDisruptionBudget,
+    },
+};
+use kube::{
+    Api, Client, Resource,
+    runtime::reflector::{Lookup, ObjectRef, Store},
+};
+use serde::de::DeserializeOwned;
+
+use super::CALL_TIMEOUT;
+use crate::names::{self, SetKey};
+
+/// The objects of a set's names, whoever they belong to.
+#[derive(Debug, Default)]
+pub struct Observed {
+    /// Under which the pods run.
+    pub account: Option<ServiceAccount>,
+    /// The Service of peers.
+    pub peers: Option<Service>,
+    /// The Service of readers.
+    pub read: Option<Service>,
+    /// The disruption budget.
+    pub budget: Option<PodDisruptionBudget>,
+    /// The pods' StatefulSet.
+    pub statefulset: Option<StatefulSet>,
+}
+
+/// What the watches show of the objects this operator makes.
+#[derive(Clone)]
+pub struct Watched {
+    /// ServiceAccounts.
+    pub accounts: Store<ServiceAccount>,
+    /// Services.
+    pub services: Store<Service>,
+    /// Disruption budgets.
+    pub budgets: Store<PodDisruptionBudget>,
+    /// StatefulSets.
+    pub statefulsets: Store<StatefulSet>,
+}
+
+/// Why the cluster could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// The API server refused or failed.
+    #[error("cannot read {kind} {name}: {source}")]
+    Read {
+        /// What was read.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+    /// The API server did not answer.
+    #[error("cannot read {kind} {name}: no answer within {} s", .after.as_secs())]
+    Slow {
+        /// What was read.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// How long was waited.
+        after: Duration,
+    },
+}
+
+/// Reads everything a set consists of.
+///
+/// # Errors
+/// If an object that no watch shows cannot be read.
+pub async fn observe(client: &Client, watched: &Watched, key: &SetKey) -> Result<Observed, ObserveError> {
+    let reader = Reader { client, key };
+    Ok(Observed {
+        account: reader.one(&watched.accounts, &key.name).await?,
+        peers: reader.one(&watched.services, &names::peers_service(&key.name)).await?,
+        read: reader.one(&watched.services, &key.name).await?,
+        budget: reader.one(&watched.budgets, &key.name).await?,
+        statefulset: reader.one(&watched.statefulsets, &key.name).await?,
+    })
+}
+
+struct Reader<'a> {
+    client: &'a Client,
+    key: &'a SetKey,
+}
+
+impl Reader<'_> {
+    /// One object. The watches show only what bears our label, so what they lack may still exist.
+    async fn one<K>(&self, store: &Store<K>, name: &str) -> Result<Option<K>, ObserveError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Lookup<DynamicType = ()>,
+        K: Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let key = ObjectRef::new(name).within(&self.key.namespace);
+        if let Some(shown) = store.get(&key) {
+            return Ok(Some(K::clone(&shown)));
+        }
+        let api: Api<K> = Api::namespaced(self.client.clone(), &self.key.namespace);
+        let (kind, name) = (<K as Resource>::kind(&()).into_owned(), name.to_owned());
+        match tokio::time::timeout(CALL_TIMEOUT, api.get_opt(&name)).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(source)) => Err(ObserveError::Read { kind, name, source: Box::new(source) }),
+            Err(_) => Err(ObserveError::Slow { kind, name, after: CALL_TIMEOUT }),
+        }
+    }
+}
