@@ -32,6 +32,7 @@ test_images() {
   check "our images are built" "$here/build-images"
   check "they are loaded into the nodes" "$here/load-images"
   check "they run without root" images_run_as_nobody
+  check "names resolve in an image from scratch" images_resolve_names
   check "what did not change is not built again" images_are_not_built_twice
 }
 

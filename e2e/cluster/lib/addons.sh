@@ -28,6 +28,8 @@ dns_answers() {
     printf "GET /ready HTTP/1.0\r\n\r\n" >&3 && grep -q " 200 " <&3'
 }
 
+# Without its default account a namespace takes no pods.
 wait_for_addons() {
+  wait_for "$START_TIMEOUT" kube-controller-manager "the default service account is there" admin get serviceaccount default
   wait_for "$START_TIMEOUT" coredns "CoreDNS is ready" dns_answers
 }

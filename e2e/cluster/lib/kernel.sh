@@ -6,7 +6,7 @@ KUBELET_SYSCTLS=(vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_
 keep_kernel_settings() { sysctl "${KUBELET_SYSCTLS[@]}" >"$STATE_DIR/sysctls"; }
 
 restore_kernel_settings() {
-  if [ -f "$STATE_DIR/sysctls" ]; then sysctl -q -p "$STATE_DIR/sysctls"; fi
+  if [ -f "$STATE_DIR/sysctls" ]; then sysctl -q -p "$STATE_DIR/sysctls" || true; fi
 }
 
 # Built in or loaded already on many machines, so a failure here proves nothing.

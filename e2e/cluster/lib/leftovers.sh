@@ -22,8 +22,11 @@ shim_sockets() {
 
 state_folder() { if [ -e "$STATE_DIR" ]; then echo "$STATE_DIR"; fi; }
 
-network_leftovers() {
+# What has the same name in every cluster is ours only if the bridge is.
+shared_leftovers() {
   network_is_ours || return 0
+  cgroup_processes | sed 's/^/process in a pod cgroup /'
+  cgroup_roots | sed 's/^/cgroup /'
   network_namespaces | sed 's/^/namespace /'
   network_links | sed 's/^/link /'
   network_routes | sed 's/^/route /'
@@ -31,10 +34,8 @@ network_leftovers() {
 
 leftovers() {
   members | sed 's/^/process /'
-  cgroup_processes | sed 's/^/process in a pod cgroup /'
   mounts | sed 's/^/mount /'
-  network_leftovers
-  cgroup_roots | sed 's/^/cgroup /'
+  shared_leftovers
   log_links | sed 's/^/log link /'
   cni_results | sed 's/^/CNI result /'
   state_folder | sed 's/^/folder /'

@@ -23,8 +23,9 @@ start_node() {
   start_daemon "kube-proxy-$1" "$1" kube-proxy --config "$dir/kube-proxy.yaml"
 }
 
+# Ready, and free of the taints that the controllers lift some moments later.
 node_ready() {
-  [ "$(admin get node "node-$1" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}')" = True ]
+  [ "$(admin get node "node-$1" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}{.spec.taints}')" = True ]
 }
 
 wait_for_node() {

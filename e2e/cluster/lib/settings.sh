@@ -39,6 +39,10 @@ MEMBER_VARIABLE=TIDEMARK_E2E_MEMBER
 # An ambient cluster is never meant: every client below names its own.
 unset KUBECONFIG
 
+# Nor may a proxy of the environment catch the cluster's addresses; Go's clients understand ranges.
+export NO_PROXY="$CLUSTER_RANGE,127.0.0.0/8,localhost${NO_PROXY:+,$NO_PROXY}"
+export no_proxy=$NO_PROXY
+
 node_names() { seq -f 'tidemark-%g' "$NODES"; }
 node_ip() { echo "198.19.255.$(($1 + 1))"; }
 node_pod_range() { echo "198.18.$((($1 - 1) * 16)).0/20"; }

@@ -77,6 +77,20 @@ images_run_as_nobody() {
   done
 }
 
+# getent is linked with the C library alone, as our programs are: its images must find names without any file beside it.
+images_resolve_names() {
+  local work
+  work=$(mktemp -d)
+  new_root "$work/getent/root"
+  add_program "$work/getent/root" "$(command -v getent)"
+  ensure_image "$work/list" getent key /usr/local/bin/getent "$work/getent"
+  "$here/load-images" "$work/list"
+  kubectl run getent --image "$(cut -d' ' -f1 "$work/list")" --restart Never -- hosts kubernetes.default.svc.cluster.local
+  kubectl wait pod/getent --for 'jsonpath={.status.phase}=Succeeded' --timeout 30s
+  contains "$(kubectl logs getent)" 198.18.128.1
+  rm -r "$work"
+}
+
 archives() { cat "$IMAGES_ENV" && ls -i "$IMAGES_DIR"/*.tar; }
 
 images_are_not_built_twice() {
