@@ -183,6 +183,7 @@ impl Node {
 
     async fn drain(self) {
         self.worker.abort();
+        let _ = self.worker.await;
         self.drain.cancel();
         if timeout(DRAIN, join_all(self.servers)).await.is_err() {
             tracing::warn!("some calls did not finish within {DRAIN:?}: they are cut");

@@ -47,42 +47,58 @@ fn fetched(context: &Context, item: StreamedBlock) -> Fetched {
     Fetched { block: item.block, proof: None }
 }
 
-/// Takes proofs until the stream ends or something is wrong, and says what.
+/// Takes proofs until a stream ends or something is wrong, and says what.
 pub(super) async fn proofs<U: Upstream>(upstream: &U, context: &Context) -> Trouble {
-    match take_proofs(upstream, context).await {
-        Ok(()) => UpstreamError::Ended.into(),
-        Err(trouble) => trouble,
+    loop {
+        if let Err(trouble) = take_proofs(upstream, context).await {
+            return trouble;
+        }
     }
 }
 
+/// Takes proofs from one subscription, until it is so far ahead of the blocks that it is better asked for again later.
 async fn take_proofs<U: Upstream>(upstream: &U, context: &Context) -> Result<(), Trouble> {
     let mut tips = context.replica.watch_tips();
-    let from = tips.borrow().proven.unwrap_or(BlockNumber::GENESIS).next();
-    published(&mut tips, from).await;
-    let mut stream = patient(|| upstream.proofs(from)).await?;
+    let mut next = tips.borrow().proven.unwrap_or(BlockNumber::GENESIS).next();
+    published(&mut tips, next).await;
+    let mut stream = patient(|| upstream.proofs(next)).await?;
     loop {
         let group = gather(&mut stream, |item| item.as_ref().map_or(0, |item| item.proof.len())).await;
         if group.is_empty() {
-            return Ok(());
+            return Err(UpstreamError::Ended.into());
         }
         let group: Vec<StreamedProof> = group.into_iter().collect::<Result<_, _>>()?;
-        commit(context, &mut tips, group).await?;
+        let last = in_sequence(&mut next, &group)?;
+        let kept_up = timeout(UNREAD, published(&mut tips, last)).await.is_ok();
+        commit(context, group).await?;
+        if !kept_up {
+            return Ok(());
+        }
     }
 }
 
-/// Commits proofs once their blocks are published.
-async fn commit(
-    context: &Context,
-    tips: &mut watch::Receiver<Tips>,
-    group: Vec<StreamedProof>,
-) -> Result<(), Trouble> {
+/// The last number of a group that goes on at `next`, which is moved behind it.
+fn in_sequence(next: &mut BlockNumber, group: &[StreamedProof]) -> Result<BlockNumber, UpstreamError> {
+    let mut last = *next;
+    for item in group {
+        if item.number != *next {
+            let text =
+                format!("it sent the proof of block {} where that of block {next} was due", item.number);
+            return Err(UpstreamError::Failed(text));
+        }
+        last = *next;
+        *next = next.next();
+    }
+    Ok(last)
+}
+
+/// Commits the proofs whose blocks are published.
+async fn commit(context: &Context, group: Vec<StreamedProof>) -> Result<(), Trouble> {
     let bytes: usize = group.iter().map(|item| item.proof.len()).sum();
     context.replica.metrics.bytes_fetched.inc_by(bytes as u64);
-    let last = group.iter().map(|item| item.number).max().unwrap_or(BlockNumber::GENESIS);
-    let early = |_| UpstreamError::Failed(format!("it sent the proof of block {last} long before the block"));
-    timeout(UNREAD, published(tips, last)).await.map_err(early)?;
-    let proofs = group.into_iter().filter(|item| item.number != BlockNumber::GENESIS);
-    let proofs = proofs.map(|item| (item.number, item.proof)).collect();
+    let tip = context.replica.published();
+    let held = group.into_iter().filter(|item| Some(item.number) <= tip);
+    let proofs = held.map(|item| (item.number, item.proof)).collect();
     context.replica.commit(Batch { proofs, ..Batch::default() }).await?;
     Ok(())
 }

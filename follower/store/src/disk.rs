@@ -19,8 +19,8 @@ use crate::{
     record::Kind,
 };
 
-const BLOCKS: &str = "blocks.log";
-const PROOFS: &str = "proofs.log";
+pub(crate) const BLOCKS: &str = "blocks.log";
+pub(crate) const PROOFS: &str = "proofs.log";
 
 /// A store in one directory, which no other process may open meanwhile.
 pub struct DiskStore {
@@ -56,7 +56,8 @@ impl DiskStore {
         Self::recover(dir, lock, blocks, proofs)
     }
 
-    fn recover(
+    /// Opens what the two files hold; the lock is theirs.
+    pub(crate) fn recover(
         dir: &Path,
         lock: DirLock,
         blocks: Arc<dyn LogFile>,
@@ -222,7 +223,3 @@ fn cut_both(writer: &mut Writer, index: &mut Index, last: BlockNumber) -> Result
         None => Ok(()),
     }
 }
-
-#[cfg(test)]
-#[path = "disk_tests.rs"]
-mod tests;

@@ -15,6 +15,8 @@ mod number;
 mod record;
 mod scan;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use disk::DiskStore;
 pub use error::StoreError;

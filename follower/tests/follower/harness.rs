@@ -14,6 +14,7 @@ use tidemark_follower::{
     size::ByteSize,
     sync::SyncMode,
 };
+use tidemark_store::DiskStore;
 use tidemark_wire::{
     blockchain::{BlockRequest, MaybeBlock},
     rpc::api_client::ApiClient,
@@ -58,13 +59,15 @@ impl Running {
         format!("http://{}", self.rpc)
     }
 
-    /// Stops in order, and hands over the data directory.
+    /// Stops in order, and hands over the data directory once nothing holds it any more.
     pub(crate) async fn stop(mut self) -> TempDir {
         self.stop.cancel();
         if let Some(task) = self.task.take() {
             task.await.expect("no panic").expect("a clean end");
         }
-        std::mem::replace(&mut self.dir, TempDir::new().unwrap())
+        let dir = std::mem::replace(&mut self.dir, TempDir::new().unwrap());
+        eventually("the data directory is free", async || DiskStore::open(dir.path()).ok()).await;
+        dir
     }
 }
 

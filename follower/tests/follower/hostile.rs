@@ -7,7 +7,7 @@ use tidemark_wire::v1::{ReplicaState, TipsResponse};
 use tonic::{Code, codegen::Bytes};
 
 use crate::{
-    harness::{Running, api, block, check_same_blocks, follow, in_state, page, published, tips},
+    harness::{Running, api, block, check_same_blocks, follow, in_state, page, proven, published, tips},
     scripted::{Script, Scripted},
 };
 
@@ -162,7 +162,7 @@ async fn a_proof_of_genesis_is_not_taken() {
     script.proofs = [(0, Bytes::from_static(b"nonsense")), (1, Bytes::from_static(b"proof"))].into();
     let upstream = Scripted::start(script).await;
     let follower = follow(&[&upstream.url()], |_| {}).await;
-    crate::harness::proven(follower.rpc, 1).await;
+    proven(follower.rpc, 1).await;
     assert_eq!(block(&mut api(follower.rpc).await, 0).await.proof, None);
 }
 
@@ -225,4 +225,26 @@ async fn a_chain_of_another_format_is_named_as_that() {
     let follower = follow(&[&primary.url()], |args| args.format = FormatName::Native).await;
     let tips = in_state(follower.rpc, ReplicaState::InvalidBlock).await;
     assert_eq!(tips.published_tip, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proofs_out_of_sequence_are_not_stored() {
+    let mut script = Script::native(3);
+    script.proofs = [(2, Bytes::from_static(b"proof"))].into();
+    let upstream = Scripted::start(script).await;
+    let follower = follow(&[&upstream.url()], |args| args.sync = SyncMode::Subscribe).await;
+    in_state(follower.rpc, ReplicaState::UpstreamUnreachable).await;
+    assert_eq!(block(&mut api(follower.rpc).await, 2).await.proof, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proofs_ahead_of_their_blocks_are_taken_when_the_blocks_are_there() {
+    let mut script = Script::native(3);
+    script.proofs = (1..=10).map(|number| (number, Bytes::from_static(b"proof"))).collect();
+    let upstream = Scripted::start(script).await;
+    let follower = follow(&[&upstream.url()], |args| args.sync = SyncMode::Subscribe).await;
+    let early = proven(follower.rpc, 3).await;
+    assert_eq!((early.proven_tip, early.state()), (Some(3), ReplicaState::Syncing));
+    upstream.change(|script| script.extend(10, b"body"));
+    proven(follower.rpc, 10).await;
 }

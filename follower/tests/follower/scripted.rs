@@ -173,10 +173,16 @@ impl Api for Service {
 
     async fn proof_subscription(
         &self,
-        _: Request<ProofSubscriptionRequest>,
+        request: Request<ProofSubscriptionRequest>,
     ) -> Result<Response<Self::ProofSubscriptionStream>, Status> {
         let script = self.script("ProofSubscription").await;
         fail_if(script.subscription_error)?;
-        Ok(Response::new(stream::pending().boxed()))
+        let proofs = script.proofs.range(request.get_ref().block_from..);
+        let proofs: Vec<_> = proofs.map(|(number, proof)| (*number, proof.clone())).collect();
+        let proven_chain_tip = script.tip;
+        let items = proofs.into_iter().map(move |(block_num, proof)| {
+            Ok(ProofSubscriptionResponse { block_num, proof, proven_chain_tip })
+        });
+        Ok(Response::new(stream::iter(items).chain(stream::pending()).boxed()))
     }
 }
