@@ -122,3 +122,32 @@ fn the_next_leader_finds_the_mark() {
     world.change_leader();
     assert_nobody_returns(&mut world, 60);
 }
+
+#[test]
+fn the_mark_is_lifted_when_every_source_takes_its_word_back_and_not_before() {
+    for (restarted, lifted) in [(false, true), (true, false)] {
+        let mut world = World::in_sync(3);
+        world.policy.observe_primary = false;
+        world.set_tips(110, &[110, 110, 100]);
+        world.rounds(2);
+        assert_eq!(world.reason(2), Reason::Lagging);
+        world.set_tips(110, &[100, 100, 100]);
+        if restarted {
+            world.restart(1);
+        }
+        world.rounds(8);
+        assert_eq!(world.reason(2) == Reason::InSync, lifted, "{:?}", world.judgement);
+    }
+}
+
+#[test]
+fn a_source_that_stands_by_its_word_alone_keeps_the_mark() {
+    let mut world = World::in_sync(3);
+    world.policy.observe_primary = false;
+    world.set_tips(102, &[102, 100, 100]);
+    world.rounds(2);
+    world.restart(1);
+    world.set_tips(102, &[102, 95, 95]);
+    world.rounds(10);
+    assert_eq!(world.reasons()[..2], [Reason::Unconfirmed, Reason::BelowExitMark]);
+}

@@ -131,3 +131,70 @@ fn one_the_floor_holds_earns_its_return_like_one_that_is_out() {
     world.round();
     assert_eq!(world.reason(0), Reason::InSync);
 }
+
+#[test]
+fn one_let_in_has_stale_after_to_become_ready() {
+    for (after, next_is_tried) in [(4999, false), (5000, false), (5001, true)] {
+        let mut world = all_lag(&[100, 150, 140], 1, None);
+        world.rounds(6);
+        world.kubelet = false;
+        world.member(1).ready = false;
+        world.judge();
+        let entered_at = world.now;
+        world.now = entered_at.plus(ms(4990));
+        (0..3).for_each(|at| world.ask(at));
+        world.judge();
+        world.now = entered_at.plus(ms(after));
+        world.judge();
+        assert_eq!(world.is_open(0), next_is_tried, "after {after} ms");
+    }
+}
+
+#[test]
+fn an_entry_that_is_decided_stands_until_it_is_seen() {
+    let mut world = all_lag(&[100, 150, 140], 1, None);
+    world.writes_arrive = false;
+    world.member(1).container = None;
+    world.judge();
+    assert!(world.verdict(2).serves);
+    world.stores[0].tip = Some(141);
+    world.ask(0);
+    world.judge();
+    assert_eq!((world.verdict(0).serves, world.verdict(2).serves), (false, true));
+}
+
+#[test]
+fn an_entry_that_was_decided_and_not_seen_is_not_made_on_an_old_sample() {
+    let mut world = all_lag(&[100, 200], 1, None);
+    world.writes_arrive = false;
+    world.set_tips(200, &[200, 200]);
+    world.rounds(2);
+    assert!(world.verdict(0).serves && world.verdict(0).gate.is_some());
+    world.stores[0].answers = false;
+    world.rounds(8);
+    assert_eq!((world.reason(0), world.verdict(0).serves), (Reason::Unknown, false));
+}
+
+#[test]
+fn the_worst_of_the_held_is_displaced() {
+    let mut world = all_lag(&[100, 150, 170], 2, None);
+    world.set_tips(200, &[155, 150, 170]);
+    world.rounds(3);
+    let found: Vec<bool> = (0..3).map(|at| world.is_open(at)).collect();
+    assert_eq!(found, [true, false, true]);
+}
+
+#[test]
+fn of_two_with_one_tip_the_one_that_speaks_is_held() {
+    let mut world = World::in_sync(2);
+    world.policy.min_serving = 2;
+    world.stores[0].answers = false;
+    world.rounds(8);
+    assert_eq!(world.reasons(), [Reason::HeldByFloor, Reason::InSync]);
+    world.policy.min_serving = 1;
+    world.set_tips(200, &[100, 100]);
+    world.ask_primary();
+    world.ask(1);
+    world.judge();
+    assert_eq!(world.reasons(), [Reason::Unknown, Reason::HeldByFloor]);
+}

@@ -68,6 +68,8 @@ pub(crate) struct World {
     pub(crate) judgement: Judgement,
     /// Whether a pod's Ready follows its gate after each judgement.
     pub(crate) kubelet: bool,
+    /// Whether gate writes arrive.
+    pub(crate) writes_arrive: bool,
     /// Gate writes so far.
     pub(crate) writes: usize,
     /// Volumes of members that have been in sync.
@@ -90,6 +92,7 @@ impl World {
             memory: Memory::default(),
             judgement: Judgement::default(),
             kubelet: true,
+            writes_arrive: true,
             writes: 0,
             synced: BTreeSet::new(),
             asks_again: true,
@@ -183,7 +186,9 @@ impl World {
         let (judgement, memory) = judge(self.now, &self.policy, &self.observed, before);
         (self.judgement, self.memory) = (judgement, memory);
         self.observed.pinned_genesis = self.judgement.genesis;
-        self.write_gates();
+        if self.writes_arrive {
+            self.write_gates();
+        }
         invariants::check(self, &seen);
         self.run_kubelet();
     }
