@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Tests the local cluster itself. It takes down the one that is up, and leaves none.
+# `test.sh GROUP…` runs some groups of: bad_input running images lifecycle.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 . "$here/lib/all.sh"
@@ -29,6 +30,7 @@ test_running() {
 }
 
 test_images() {
+  check "a cluster is up for the images" comes_up
   check "our images are built" "$here/build-images"
   check "they are loaded into the nodes" "$here/load-images"
   check "they run without root" images_run_as_nobody
@@ -38,6 +40,8 @@ test_images() {
 
 test_lifecycle() {
   local file
+  check "a cluster is up" comes_up
+  check "with pods" apply_fixtures
   check "a second up changes nothing" second_up_changes_nothing
   check "a second cluster beside it is refused" second_cluster_is_refused
   check "down leaves nothing, with pods running" goes_down
@@ -56,17 +60,18 @@ test_lifecycle() {
 }
 
 main() {
+  local group
+  for group in "$@"; do declare -F "test_$group" >/dev/null || die "no group of tests is called $group"; done
   check_settings
   "$here/packages"
   PATH=$("$here/build-programs"):$PATH
   export KUBECONFIG=$KUBECONFIG_FILE
   "$here/down"
   untouched=$(machine)
-  test_bad_input
-  test_running
-  test_images
-  test_lifecycle
+  for group in "$@"; do "test_$group"; done
+  "$here/down"
   summary
 }
 
-main
+[ $# -gt 0 ] || set -- bad_input running images lifecycle
+main "$@"
