@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
+use tidemark_store::{BlockNumber, StoreError};
 use tidemark_wire::{
     blockchain::{BlockRequest, MaybeBlock},
     rpc::{
@@ -37,10 +38,14 @@ impl Api {
     }
 }
 
-/// What a failed read is on the wire.
-pub(super) fn read_failed(error: &ReplicaError) -> Status {
-    tracing::error!("a read failed: {error}");
-    Status::unavailable(error.to_string())
+/// What a failed read is on the wire; where the file is and what to do about it is for the log alone.
+pub(super) fn read_failed(number: BlockNumber, error: &ReplicaError) -> Status {
+    tracing::error!(number = number.get(), "a read failed: {error}");
+    let what = match error {
+        ReplicaError::Store(StoreError::Damaged { .. }) => "is damaged",
+        _ => "cannot be read",
+    };
+    Status::unavailable(format!("block {number} {what} here: read it from another store"))
 }
 
 #[tonic::async_trait]

@@ -49,13 +49,13 @@ pub(super) fn proofs(api: &Api, from: BlockNumber) -> Result<Items<ProofSubscrip
 
 async fn next_block(cursor: &mut Cursor) -> Result<BlockSubscriptionResponse, Status> {
     let (number, tip) = cursor.wait(|tips| tips.published).await?;
-    let block = cursor.replica.block(number).await.map_err(|error| read_failed(&error))?;
+    let block = cursor.replica.block(number).await.map_err(|error| read_failed(number, &error))?;
     Ok(BlockSubscriptionResponse { block: present(block, number)?, committed_chain_tip: tip.get() })
 }
 
 async fn next_proof(cursor: &mut Cursor) -> Result<ProofSubscriptionResponse, Status> {
     let (number, tip) = cursor.wait(|tips| tips.proven).await?;
-    let proof = cursor.replica.proof(number).await.map_err(|error| read_failed(&error))?;
+    let proof = cursor.replica.proof(number).await.map_err(|error| read_failed(number, &error))?;
     Ok(ProofSubscriptionResponse {
         block_num: number.get(),
         proof: present(proof, number)?,

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidemark_store::{BlockNumber, Commitment};
+use tidemark_store::Commitment;
 
 use super::{
     SyncMode, Trouble,
@@ -17,6 +17,8 @@ use crate::{replica::Replica, state::State, upstream::Connector};
 
 /// The first pause after a session ended.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// A session that lasted this long was a good one, also when no block came: no call waits as long for its answer.
+const HEALTHY: Duration = Duration::from_secs(15);
 
 /// What the user chose.
 #[derive(Debug, Clone)]
@@ -63,13 +65,16 @@ impl<C: Connector> Engine<C> {
     /// Follows until something ends the process.
     pub async fn run(mut self) -> Trouble {
         loop {
-            let before = self.context.replica.published();
+            let (before, started) = (self.context.replica.published(), Instant::now());
             let trouble = self.session().await;
             if trouble.is_fatal() {
                 return trouble;
             }
             self.context.replica.metrics.session_ended(trouble.state());
-            let pause = self.pause_after(&trouble, before);
+            if self.context.replica.published() > before || started.elapsed() >= HEALTHY {
+                self.backoff.succeeded();
+            }
+            let pause = self.pause_after(&trouble);
             tokio::time::sleep(pause).await;
         }
     }
@@ -85,10 +90,7 @@ impl<C: Connector> Engine<C> {
     }
 
     /// Decides what the end of a session means for the next one.
-    fn pause_after(&mut self, trouble: &Trouble, before: Option<BlockNumber>) -> Duration {
-        if self.context.replica.published() > before {
-            self.backoff.succeeded();
-        }
+    fn pause_after(&mut self, trouble: &Trouble) -> Duration {
         if self.falls_back(trouble) {
             return Duration::ZERO;
         }

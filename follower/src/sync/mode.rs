@@ -20,6 +20,9 @@ pub enum SyncMode {
     Subscribe,
 }
 
+/// No refusal is shorter: whoever refuses again and again must not be asked without a pause.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// What one session does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
@@ -51,7 +54,7 @@ impl Subscriptions {
     pub(super) fn learn(&mut self, error: &UpstreamError, now: Instant, stretch: f64) -> bool {
         let wait = match error {
             UpstreamError::Unimplemented(_) => UNKNOWN_CALL,
-            UpstreamError::Refused { wait, .. } => *wait,
+            UpstreamError::Refused { wait, .. } => SHORTEST.max(*wait),
             _ => return false,
         };
         self.refused_until = now.checked_add(wait.mul_f64(1.0 + 0.2 * stretch));
@@ -73,6 +76,15 @@ mod tests {
         let until = now + Duration::from_secs(60);
         assert_eq!(learnt.manner(SyncMode::Auto, now), Manner::Poll { until: Some(until) });
         assert_eq!(learnt.manner(SyncMode::Auto, until), Manner::Subscribe);
+    }
+
+    #[test]
+    fn a_refusal_for_no_time_at_all_still_makes_it_poll() {
+        let now = Instant::now();
+        let mut learnt = Subscriptions::default();
+        let refused = UpstreamError::Refused { wait: Duration::ZERO, detail: String::new() };
+        assert!(learnt.learn(&refused, now, 0.0));
+        assert_eq!(learnt.manner(SyncMode::Auto, now), Manner::Poll { until: Some(now + SHORTEST) });
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Trouble {
     /// The longest pause before the next session: short where waiting helps nobody, longer where somebody must act.
     pub(super) fn longest_pause(&self) -> Duration {
         match self {
-            Self::TryAgain | Self::Upstream(UpstreamError::Ended) => Duration::from_millis(100),
+            Self::TryAgain => Duration::from_millis(100),
             Self::Upstream(UpstreamError::Unreachable(_)) => Duration::from_millis(500),
             Self::Upstream(UpstreamError::Refused { wait, .. }) => (*wait).min(Duration::from_secs(30)),
             Self::Behind { .. } | Self::Upstream(_) if self.state() != State::InvalidBlock => {

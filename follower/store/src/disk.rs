@@ -48,7 +48,7 @@ impl DiskStore {
     /// # Errors
     /// `Locked`, `Damaged`, `BadMetadata`, or what the file system says.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(dir).map_err(StoreError::io("make", dir))?;
+        make_dir(dir)?;
         let lock = DirLock::take(dir)?;
         let blocks = Arc::new(open_log(&dir.join(BLOCKS))?);
         let proofs = Arc::new(open_log(&dir.join(PROOFS))?);
@@ -94,6 +94,15 @@ impl DiskStore {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.poisoned { Err(StoreError::Poisoned) } else { Ok(writer) }
     }
+}
+
+/// A directory that was made counts once its parent is synced.
+fn make_dir(dir: &Path) -> Result<(), StoreError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(dir).map_err(StoreError::io("make", dir))?;
+    dir.canonicalize().map_err(StoreError::io("find", dir))?.parent().map_or(Ok(()), sync_dir)
 }
 
 /// A proof written ahead of a block that the crash took could be taken for the proof of whatever comes there next.

@@ -6,8 +6,8 @@ use tidemark_follower::{cli::FormatName, node, sync::SyncMode};
 use tidemark_wire::v1::ReplicaState;
 
 use crate::harness::{
-    api, block, check_same, follow, follow_args, follow_in, in_state, produce, produce_in, proven, published,
-    recorded_blocks, replay, tips,
+    api, block, check_same, follow, follow_args, follow_in, in_state, page, produce, produce_in, proven,
+    published, recorded_blocks, replay, tips,
 };
 
 async fn check_copies(mode: SyncMode) {
@@ -90,6 +90,17 @@ async fn proofs_of_no_bytes_are_copied_as_proofs() {
     let mut client = api(follower.rpc).await;
     assert_eq!(block(&mut client, 5).await.proof.map(|proof| proof.len()), Some(0));
     assert_eq!(block(&mut client, 0).await.proof, None, "genesis has no proof");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn catching_up_on_a_proven_chain_fetches_nothing_twice() {
+    let primary = produce(|args| args.blocks = Some(30)).await;
+    proven(primary.rpc, 30).await;
+    let follower = follow(&[&primary.url()], |_| {}).await;
+    proven(follower.rpc, 30).await;
+    let metrics = page(follower.admin, "/metrics").await;
+    assert!(metrics.contains("tidemark_follower_redundant_bytes_total 0\n"), "{metrics}");
+    assert!(!metrics.contains("tidemark_follower_fetched_bytes_total 0\n"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

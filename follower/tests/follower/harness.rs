@@ -59,6 +59,10 @@ impl Running {
         format!("http://{}", self.rpc)
     }
 
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Stops in order, and hands over the data directory once nothing holds it any more.
     pub(crate) async fn stop(mut self) -> TempDir {
         self.stop.cancel();

@@ -87,7 +87,7 @@ async fn bytes_that_are_no_block_are_invalid() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_beyond_the_limit_is_invalid_and_is_not_taken_into_memory() {
+async fn a_message_beyond_the_limit_is_invalid() {
     let huge = |script: &mut Script| {
         script.blocks.insert(4, Bytes::from(vec![0; (64 << 20) + 1]));
         script.tip = 4;
@@ -108,7 +108,9 @@ async fn a_next_block_that_extends_another_chain_is_diverged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_breaks_and_returns_with_other_bytes_is_diverged() {
-    let (upstream, follower) = synced(SyncMode::Poll).await;
+    let upstream = Scripted::start(Script::native(3)).await;
+    let follower = follow(&[&upstream.url()], |args| args.format = FormatName::Opaque).await;
+    published(follower.rpc, 3).await;
     let held = tips(follower.rpc).await.tip_hash;
     upstream.change(|script| {
         let genesis = script.blocks[&0].clone();

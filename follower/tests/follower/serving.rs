@@ -199,10 +199,12 @@ async fn a_connection_beyond_the_limit_waits_for_a_slot() {
         let rpc = primary.rpc;
         async move { published(rpc, 1).await }
     });
-    eventually("the chain goes on meanwhile", async || {
-        page(primary.admin, "/metrics").await.contains("blocks_total").then_some(())
-    })
-    .await;
+    let blocks_made = async || {
+        let metrics = page(primary.admin, "/metrics").await;
+        let count = metrics.lines().find_map(|line| line.strip_prefix("tidemark_follower_blocks_total "))?;
+        (count.parse::<u32>().unwrap() >= 50).then_some(())
+    };
+    eventually("a second of blocks is made meanwhile", blocks_made).await;
     assert!(!waiting.is_finished(), "the limit lets two in");
     drop(holder);
     waiting.await.expect("served after all");
@@ -216,6 +218,26 @@ async fn a_follower_tells_its_upstream_s_tip() {
         published(follower.rpc, 5).await;
         assert_eq!(tips(follower.rpc).await.upstream_tip, Some(5));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_damaged_on_disk_is_unavailable_and_never_served() {
+    let primary = complete().await;
+    let path = primary.data_dir().join("blocks.log");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let end = bytes.len();
+    bytes[end - 1] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let mut client = api(primary.rpc).await;
+    let request = BlockRequest { block_num: 5, include_proof: None };
+    let refused = client.get_block_by_number(request).await.expect_err("refused");
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert!(refused.message().contains("block 5 is damaged here"), "{refused}");
+    assert!(block(&mut client, 4).await.block.is_some(), "its neighbour is served");
+    let request = BlockSubscriptionRequest { block_from: 4 };
+    let mut blocks = client.block_subscription(request).await.expect("taken").into_inner();
+    assert!(blocks.message().await.expect("an item").is_some());
+    assert_eq!(blocks.message().await.expect_err("an end").code(), Code::Unavailable);
 }
 
 #[tokio::test(flavor = "multi_thread")]
