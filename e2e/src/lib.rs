@@ -14,6 +14,7 @@ pub mod programs;
 pub mod report;
 pub mod rpc;
 pub mod scene;
+pub mod scripted;
 pub mod story;
 pub mod target;
 pub mod wait;

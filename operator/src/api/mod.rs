@@ -3,6 +3,8 @@
 //! Owns what a user may write, its defaults, bounds and rules; the schema users install is generated from here.
 //! Must not hold behaviour: what the fields do is decided by the modules that read them.
 
+#![expect(unreachable_pub, reason = "the derived schemas are made of hidden copies of these types")]
+
 mod crd;
 mod follower;
 mod health;

@@ -6,8 +6,9 @@ use futures::{StreamExt as _, pin_mut};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::{
     Api, ResourceExt as _,
+    core::PartialObjectMeta,
     runtime::{
-        WatchStreamExt as _, metadata_watcher,
+        WatchStreamExt as _,
         watcher::{Config, Event, watcher},
     },
 };
@@ -49,8 +50,8 @@ pub async fn watch_pods(api: Api<Pod>, namespace: Option<String>, fleets: std::s
 }
 
 /// Watches the claims of one namespace, or of all; `synced` becomes true once all that exist are known.
-pub async fn watch_claims(api: Api<PersistentVolumeClaim>, fleets: std::sync::Arc<Fleets>, synced: watch::Sender<bool>) {
-    let events = metadata_watcher(api, Config::default().labels(MANAGED_BY_SELECTOR)).default_backoff();
+pub async fn watch_claims(api: Api<PartialObjectMeta<PersistentVolumeClaim>>, fleets: std::sync::Arc<Fleets>, synced: watch::Sender<bool>) {
+    let events = watcher(api, Config::default().labels(MANAGED_BY_SELECTOR)).default_backoff();
     pin_mut!(events);
     while let Some(event) = events.next().await {
         match event {

@@ -18,7 +18,7 @@ use super::{
 use crate::names::FIELD_MANAGER;
 
 /// What was applied before, so that nothing is sent twice: by kind and name, the fields sent and the version returned.
-pub type Sent = BTreeMap<(String, String), (blake3::Hash, String)>;
+pub(super) type Sent = BTreeMap<(String, String), (blake3::Hash, String)>;
 
 /// Why an object could not be applied.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ pub enum ApplyError {
 
 impl ApplyError {
     /// The rejection that follows when trying again changes nothing.
-    pub fn rejection(&self) -> Option<Rejection> {
+    pub(super) fn rejection(&self) -> Option<Rejection> {
         match self {
             Self::Refused { .. } => {
                 let message = format!("{self}: correct the fields of spec it was made from");
@@ -62,7 +62,7 @@ impl ApplyError {
 ///
 /// # Errors
 /// The first object's that could not be applied; those before it were.
-pub async fn apply(
+pub(super) async fn apply(
     client: &Client,
     observed: Observed,
     objects: Objects<Prepared>,

@@ -15,7 +15,7 @@ use crate::{
 
 /// What reconciling came to.
 #[derive(Debug)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// The cluster has what the spec asks for, or is told to.
     Applied(Box<StatefulSet>),
     /// Only a change by the owner helps.

@@ -21,7 +21,7 @@ use crate::names::{self, SetKey};
 
 /// The objects of a set's names, whoever they belong to.
 #[derive(Debug, Default)]
-pub struct Observed {
+pub(super) struct Observed {
     /// Under which the pods run.
     pub account: Option<ServiceAccount>,
     /// The Service of peers.
@@ -76,7 +76,7 @@ pub enum ObserveError {
 ///
 /// # Errors
 /// If an object that no watch shows cannot be read.
-pub async fn observe(client: &Client, watched: &Watched, key: &SetKey) -> Result<Observed, ObserveError> {
+pub(super) async fn observe(client: &Client, watched: &Watched, key: &SetKey) -> Result<Observed, ObserveError> {
     let reader = Reader { client, key };
     Ok(Observed {
         account: reader.one(&watched.accounts, &key.name).await?,

@@ -35,7 +35,7 @@ pub enum StatusError {
 }
 
 /// What the status is to say. Before the first judgement what judging decides stays as it was.
-pub fn status(
+pub(super) fn status(
     set: &StoreReplicaSet,
     outcome: &Outcome,
     snapshot: Option<&Snapshot>,

@@ -17,7 +17,7 @@ pub struct Rules {
 
 /// A set that may be built.
 #[derive(Debug)]
-pub struct Valid<'a> {
+pub(super) struct Valid<'a> {
     /// The set.
     pub set: &'a StoreReplicaSet,
     /// Its StatefulSet as found.
@@ -26,7 +26,7 @@ pub struct Valid<'a> {
 
 /// Why a set is not accepted; only a change by its owner helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
+pub(super) struct Rejection {
     /// A stable CamelCase name.
     pub reason: &'static str,
     /// What is wrong, and the way out.
@@ -40,7 +40,7 @@ const RESERVED: [&str; 3] = ["POD_UID", "POD_NAME", "POD_IP"];
 ///
 /// # Errors
 /// The first reason found.
-pub fn validate<'a>(set: &'a StoreReplicaSet, observed: &'a Observed, rules: Rules) -> Result<Valid<'a>, Rejection> {
+pub(super) fn validate<'a>(set: &'a StoreReplicaSet, observed: &'a Observed, rules: Rules) -> Result<Valid<'a>, Rejection> {
     names_are_free(set, observed)?;
     primaries(set, rules)?;
     environment(set)?;

@@ -24,25 +24,25 @@ use crate::{api::StoreReplicaSet, names};
 
 /// Objects that were rendered and not yet applied.
 #[derive(Debug)]
-pub struct Prepared;
+pub(super) struct Prepared;
 
 /// Objects as the API server returned them.
 #[derive(Debug)]
-pub struct Applied;
+pub(super) struct Applied;
 
 /// Everything a set consists of, before or after it was applied.
 #[derive(Debug)]
-pub struct Objects<Phase> {
+pub(super) struct Objects<Phase> {
     /// Under which the pods run; it may do nothing.
-    pub account: ServiceAccount,
+    pub(super) account: ServiceAccount,
     /// Through which the followers find each other.
-    pub peers: Service,
+    pub(super) peers: Service,
     /// Through which readers reach the replicas that are in sync.
-    pub read: Service,
+    pub(super) read: Service,
     /// How many may be evicted at once.
-    pub budget: PodDisruptionBudget,
+    pub(super) budget: PodDisruptionBudget,
     /// The pods.
-    pub statefulset: StatefulSet,
+    pub(super) statefulset: StatefulSet,
     phase: PhantomData<Phase>,
 }
 
@@ -60,7 +60,7 @@ impl Objects<Applied> {
 }
 
 /// Renders the objects of a valid set.
-pub fn build(valid: &Valid<'_>) -> Objects<Prepared> {
+pub(super) fn build(valid: &Valid<'_>) -> Objects<Prepared> {
     let set = valid.set;
     Objects {
         account: account::account(set),
@@ -172,7 +172,8 @@ mod tests {
     /// The template of an operator that renders otherwise, as found in the cluster.
     fn found(spec: Value) -> Observed {
         let set = set(spec);
-        let valid = validate(&set, &Observed::default(), Rules::default()).expect("valid");
+        let nothing = Observed::default();
+        let valid = validate(&set, &nothing, Rules::default()).expect("valid");
         let mut statefulset = build(&valid).statefulset;
         let mut template = statefulset.spec.clone().expect("spec").template;
         template.spec.as_mut().expect("spec").termination_grace_period_seconds = Some(777);

@@ -1,0 +1,173 @@
+//! A store that says what a test tells it to: tips, delays and lies on command.
+//!
+//! Each has a loopback address of its own and the port of followers, so that the operator finds it as it would find a pod.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use tidemark_wire::v1::{
+    ReplicaState, TipsRequest, TipsResponse,
+    replica_server::{Replica, ReplicaServer},
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status, transport::Server};
+
+/// The port on which followers serve.
+pub const PORT: u16 = 57291;
+
+/// What a store says.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// Its published tip; None: an empty store.
+    pub tip: Option<u32>,
+    /// The first byte of its genesis commitment; the others are 0.
+    pub genesis: u8,
+    /// From this height on its blocks are others than those of honest stores.
+    pub forked_from: Option<u32>,
+    /// The UID of the pod it claims to be; empty: none.
+    pub pod_uid: String,
+    /// What it made anew at its start.
+    pub boot_id: String,
+    /// How long it lets a request wait.
+    pub delay: Duration,
+    /// Answer nothing but this error.
+    pub failing: Option<String>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            tip: Some(0),
+            genesis: 1,
+            forked_from: None,
+            pod_uid: String::new(),
+            boot_id: "first".to_owned(),
+            delay: Duration::ZERO,
+            failing: None,
+        }
+    }
+}
+
+/// A store under a test's command; dropping it ends it.
+#[derive(Debug)]
+pub struct Scripted {
+    address: Ipv4Addr,
+    script: Arc<Mutex<Script>>,
+    asked: watch::Receiver<u64>,
+    server: JoinHandle<()>,
+}
+
+impl Scripted {
+    /// Starts a store at an address that no other of this process has.
+    ///
+    /// # Errors
+    /// If the address is not to be had.
+    pub async fn start(script: Script) -> Result<Self> {
+        let address = next_address();
+        let listener = TcpListener::bind(SocketAddr::from((address, PORT))).await;
+        let listener = listener.with_context(|| format!("cannot listen on {address}:{PORT}"))?;
+        let script = Arc::new(Mutex::new(script));
+        let (count, asked) = watch::channel(0);
+        let service = ReplicaServer::new(Answers { script: Arc::clone(&script), count });
+        let serving = Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener));
+        let server = tokio::spawn(async move { serving.await.expect("a listener that was bound serves") });
+        Ok(Self { address, script, asked, server })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn ip(&self) -> IpAddr {
+        IpAddr::V4(self.address)
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}:{PORT}", self.address)
+    }
+
+    /// Changes what it says.
+    pub fn say(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut lock(&self.script));
+    }
+
+    /// Waits until it has been asked `more` times from now on.
+    ///
+    /// # Errors
+    /// If that does not happen within half a minute.
+    pub async fn asked(&self, more: u64) -> Result<()> {
+        let mut asked = self.asked.clone();
+        let goal = *asked.borrow_and_update() + more;
+        let waiting = asked.wait_for(|count| *count >= goal);
+        tokio::time::timeout(Duration::from_secs(30), waiting).await.context("nobody asks this store")??;
+        Ok(())
+    }
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+struct Answers {
+    script: Arc<Mutex<Script>>,
+    count: watch::Sender<u64>,
+}
+
+#[tonic::async_trait]
+impl Replica for Answers {
+    async fn tips(&self, request: Request<TipsRequest>) -> Result<Response<TipsResponse>, Status> {
+        let script = lock(&self.script).clone();
+        tokio::time::sleep(script.delay).await;
+        self.count.send_modify(|count| *count += 1);
+        match &script.failing {
+            Some(error) => Err(Status::unavailable(error.clone())),
+            None => Ok(Response::new(answer(&script, request.into_inner().at_height))),
+        }
+    }
+}
+
+fn answer(script: &Script, at_height: Option<u32>) -> TipsResponse {
+    let held = |height: &u32| script.tip.is_some_and(|tip| *height <= tip);
+    let hash = |height: u32| block_hash(script, height).to_vec().into();
+    let mut genesis = [0; 32];
+    genesis[0] = script.genesis;
+    TipsResponse {
+        published_tip: script.tip,
+        applied_tip: script.tip,
+        proven_tip: None,
+        genesis: if script.tip.is_some() { genesis.to_vec().into() } else { Vec::new().into() },
+        tip_hash: script.tip.map(hash).unwrap_or_default(),
+        hash_at_height: at_height.filter(held).map(hash).unwrap_or_default(),
+        pod_uid: script.pod_uid.clone(),
+        boot_id: script.boot_id.clone(),
+        upstream_tip: None,
+        state: ReplicaState::Syncing.into(),
+    }
+}
+
+fn block_hash(script: &Script, height: u32) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash[..4].copy_from_slice(&height.to_le_bytes());
+    hash[4] = u8::from(script.forked_from.is_some_and(|from| height >= from));
+    hash
+}
+
+fn next_address() -> Ipv4Addr {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    Ipv4Addr::new(127, 57, high, low)
+}
+
+fn lock(script: &Mutex<Script>) -> MutexGuard<'_, Script> {
+    script.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,1 +1,0 @@
-//! Tests against a real kube-apiserver and etcd.

@@ -1,0 +1,116 @@
+//! Conditions: bad input and bad weather, each naming the object, the cause and the way out.
+
+use anyhow::ensure;
+use serde_json::json;
+use tidemark_e2e::scripted::Script;
+use tidemark_operator::api::StoreReplicaSet;
+
+use crate::world::{World, status_of, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_primary_is_named_with_its_error_and_takes_nobody_out() {
+    let world = World::with_fleet("unreachable", 2, |_| {}).await;
+    world.primary.say(|primary| primary.failing = Some("gone fishing".to_owned()));
+    let message = world.condition_is("ObservationDegraded", "True", "PrimarySilent").await;
+    assert!(message.contains(&world.primary.url()) && message.contains("gone fishing"), "{message}");
+    for ordinal in [0, 1] {
+        assert_eq!(world.gate(ordinal).await.unwrap().status, "True");
+    }
+    world.primary.say(|primary| primary.failing = None);
+    world.condition_is("ObservationDegraded", "False", "Observed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_never_answered_is_named_too() {
+    let world = World::new("nobody").await;
+    let mut spec = world.spec();
+    spec["primary"]["url"] = json!("http://127.57.255.1:57291");
+    world.create(spec).await;
+    let message = world.condition_is("ObservationDegraded", "True", "PrimarySilent").await;
+    assert!(message.contains("http://127.57.255.1:57291") && message.contains("refused"), "{message}");
+    world.condition_is("Accepted", "True", "Accepted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_genesis_is_named_with_both_values() {
+    let world = World::with_fleet("genesis", 3, |_| {}).await;
+    world.follower(2).say(|follower| follower.genesis = 7);
+    world.gate_is(2, "False", "WrongGenesis").await;
+    let message = world.condition_is("Degraded", "True", "WrongGenesis").await;
+    assert!(message.contains("0x01000000") && message.contains("0x07000000"), "{message}");
+    assert!(message.contains("set-2"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_of_another_chain_than_the_pinned_one_is_named_with_both_values() {
+    let mut world = World::new("pinned").await;
+    let mut spec = world.spec();
+    spec["primary"]["genesis"] = json!(format!("0x{:0>64}", "9"));
+    spec["replicas"] = json!(1);
+    world.create(spec).await;
+    world.start_follower(0, Script { tip: Some(100), ..Script::default() }).await;
+    let message = world.condition_is("Degraded", "True", "PrimaryWrongGenesis").await;
+    assert!(message.contains("0x01000000") && message.contains("0x00000000"), "{message}");
+    assert_ne!(world.gate(0).await.map(|gate| gate.status).as_deref(), Some("True"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_never_starts_is_named_with_pod_container_and_kubelets_reason() {
+    let mut world = World::with_fleet("image", 2, |spec| spec["replicas"] = json!(2)).await;
+    let waiting = json!({ "waiting": { "reason": "ImagePullBackOff", "message": "no such image" } });
+    world.write_status("set-1", json!({ "containerStatuses": [status_of("follower", "", waiting)] })).await;
+    let message = world.condition_is("Progressing", "False", "FollowerNotStarting").await;
+    assert_eq!(message, "pod set-1: container follower: ImagePullBackOff: no such image");
+    world.condition_is("Degraded", "True", "FollowerNotStarting").await;
+    world.condition_is("Ready", "False", "FollowerNotStarting").await;
+    world.gate_is(1, "False", "NotRunning").await;
+    assert_eq!(world.gate(0).await.unwrap().status, "True", "the healthy one is not touched");
+    world.operator = None;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loopback_primary_is_refused_unless_the_operator_is_told_otherwise() {
+    // The operators of these tests are told otherwise, so the address is one that is refused in any case.
+    let world = World::new("refused").await;
+    let mut spec = world.spec();
+    spec["primary"]["url"] = json!("http://primary:70000");
+    world.create(spec).await;
+    let message = world.condition_is("Accepted", "False", "PrimaryRefused").await;
+    assert!(message.starts_with("spec.primary.url http://primary:70000 is no URL"), "{message}");
+    world.condition_is("Stalled", "True", "PrimaryRefused").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_refuses_to_make_is_told_in_its_words_and_the_set_recovers() {
+    let world = World::new("impossible").await;
+    let mut spec = world.spec();
+    spec["podTemplate"] = json!({ "nodeSelector": { "no spaces allowed": "x" } });
+    world.create(spec).await;
+    let message = world.condition_is("Accepted", "False", "ObjectRefused").await;
+    assert!(message.contains("StatefulSet set is refused") && message.contains("no spaces allowed"), "{message}");
+    world.change(json!({ "podTemplate": { "nodeSelector": null } })).await;
+    world.condition_is("Accepted", "True", "Accepted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_tells_the_story() {
+    let world = World::with_fleet("story", 3, |_| {}).await;
+    world.primary.say(|primary| primary.tip = Some(120));
+    for ordinal in [0, 1] {
+        world.follower(ordinal).say(|follower| follower.tip = Some(120));
+    }
+    world.gate_is(2, "False", "Lagging").await;
+    let status = until("the status to tell of the laggard", async || {
+        let set: StoreReplicaSet = world.api().get("set").await?;
+        let status = set.status.unwrap_or_default();
+        ensure!(status.in_sync_replicas == 2 && status.ready_replicas == 2, "{status:?}");
+        Ok(status)
+    })
+    .await;
+    assert_eq!((status.replicas, status.members.len()), (3, 3));
+    let laggard = &status.members[2];
+    assert_eq!((laggard.name.as_str(), laggard.verdict.as_str(), laggard.reason.as_str()), ("set-2", "Out", "Lagging"));
+    assert!(status.genesis.is_some_and(|genesis| genesis.starts_with("0x01")), "the first genesis seen is pinned");
+    assert_eq!(status.observed_generation, Some(1));
+    world.condition_is("Available", "True", "EnoughReplicasServe").await;
+}

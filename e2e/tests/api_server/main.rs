@@ -1,0 +1,9 @@
+//! The operator against a real kube-apiserver and etcd, with scripted followers and a kubelet of the tests' own.
+#![expect(clippy::unwrap_used, reason = "a test ends where it finds what it did not expect")]
+
+mod conditions;
+mod definition;
+mod gates;
+mod kubelet;
+mod objects;
+mod world;

@@ -1,0 +1,250 @@
+//! A namespace with an operator of its own, a scripted primary and scripted followers.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{Namespace, Pod, PodCondition},
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{ObjectMeta, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+use tidemark_e2e::{
+    apiserver::ApiServer,
+    scripted::{Script, Scripted},
+    wait,
+};
+use tidemark_operator::{
+    api::{StoreReplicaSet, crd},
+    names::GATE,
+    options::Options,
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::kubelet::Kubelet;
+
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// A running operator; dropping it ends it without a goodbye.
+pub(crate) struct Operator(JoinHandle<()>);
+
+impl Operator {
+    fn start(client: Client, namespace: &str) -> Self {
+        let options = Options {
+            namespaces: vec![namespace.to_owned()],
+            allow_loopback_primaries: true,
+            ..Options::default()
+        };
+        Self(tokio::spawn(async move {
+            tidemark_operator::run(client, options, CancellationToken::new()).await.expect("the operator runs");
+        }))
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A test's own corner of the cluster.
+pub(crate) struct World {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+    pub(crate) operator: Option<Operator>,
+    pub(crate) primary: Scripted,
+    pub(crate) followers: BTreeMap<String, Scripted>,
+    _kubelet: Kubelet,
+}
+
+impl World {
+    /// A namespace named after the test, with a running operator and a primary at block 100.
+    pub(crate) async fn new(name: &str) -> Self {
+        let client = ApiServer::shared().client().unwrap();
+        install(&client).await.unwrap();
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        let namespace = Namespace { metadata, ..Namespace::default() };
+        namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+        let primary = Scripted::start(Script { tip: Some(100), ..Script::default() }).await.unwrap();
+        let mut world = Self {
+            _kubelet: Kubelet::start(client.clone(), name),
+            client,
+            namespace: name.to_owned(),
+            operator: None,
+            primary,
+            followers: BTreeMap::new(),
+        };
+        world.start_operator();
+        world
+    }
+
+    /// A world with a set named `set` of followers at block 100, all in.
+    pub(crate) async fn with_fleet(name: &str, replicas: u32, change: impl FnOnce(&mut Value)) -> Self {
+        let mut world = Self::new(name).await;
+        let mut spec = world.spec();
+        spec["replicas"] = json!(replicas);
+        change(&mut spec);
+        world.create(spec).await;
+        for ordinal in 0..replicas {
+            world.start_follower(ordinal, Script { tip: Some(100), ..Script::default() }).await;
+        }
+        for ordinal in 0..replicas {
+            world.gate_is(ordinal, "True", "InSync").await;
+        }
+        world
+    }
+
+    pub(crate) fn start_operator(&mut self) {
+        self.operator = Some(Operator::start(self.client.clone(), &self.namespace));
+    }
+
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// A spec that polls five times a second.
+    pub(crate) fn spec(&self) -> Value {
+        json!({
+            "primary": { "url": self.primary.url() },
+            "follower": { "image": "tidemark.local/tidemark-follower:test" },
+            "storage": { "emptyDir": {} },
+            "health": { "pollInterval": "200ms", "staleAfter": "2s", "stallAfter": "24h" },
+        })
+    }
+
+    pub(crate) async fn create(&self, spec: Value) {
+        self.api().create(&PostParams::default(), &set("set", spec)).await.unwrap();
+    }
+
+    pub(crate) async fn change(&self, spec: Value) {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        let _: StoreReplicaSet = self.api().patch("set", &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// Makes the pod as the StatefulSet's controller would, and runs it with this script.
+    pub(crate) async fn start_follower(&mut self, ordinal: u32, script: Script) {
+        let statefulset = self.statefulset().await;
+        let pod: Pod = self.api().create(&PostParams::default(), &pod_of(&statefulset, ordinal)).await.unwrap();
+        let follower = Scripted::start(Script { pod_uid: pod.uid().unwrap(), ..script }).await.unwrap();
+        self.run_container(&pod.name_any(), &follower, "containerd://first").await;
+        self.followers.insert(pod.name_any(), follower);
+    }
+
+    pub(crate) async fn statefulset(&self) -> StatefulSet {
+        let statefulsets: Api<StatefulSet> = self.api();
+        until("the StatefulSet", async || Ok(statefulsets.get("set").await?)).await
+    }
+
+    /// Writes what kubelet writes when the container runs.
+    pub(crate) async fn run_container(&self, pod: &str, follower: &Scripted, container: &str) {
+        let status = json!({
+            "podIP": follower.ip().to_string(),
+            "podIPs": [{ "ip": follower.ip().to_string() }],
+            "phase": "Running",
+            "containerStatuses": [status_of("follower", container, json!({ "running": { "startedAt": "2026-01-01T00:00:00Z" } }))],
+        });
+        self.write_status(pod, status).await;
+    }
+
+    pub(crate) async fn write_status(&self, pod: &str, status: Value) {
+        let patch = Patch::Merge(json!({ "status": status }));
+        let _: Pod = self.api().patch_status(pod, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    pub(crate) fn follower(&self, ordinal: u32) -> &Scripted {
+        &self.followers[&format!("set-{ordinal}")]
+    }
+
+    pub(crate) async fn pod(&self, ordinal: u32) -> Pod {
+        self.api().get(&format!("set-{ordinal}")).await.unwrap()
+    }
+
+    pub(crate) async fn gate(&self, ordinal: u32) -> Option<PodCondition> {
+        let conditions = self.pod(ordinal).await.status.unwrap_or_default().conditions.unwrap_or_default();
+        conditions.into_iter().find(|condition| condition.type_ == GATE)
+    }
+
+    /// Waits until the gate has this status and reason.
+    pub(crate) async fn gate_is(&self, ordinal: u32, status: &str, reason: &str) {
+        let what = format!("gate {ordinal} to be {status} for {reason}");
+        until(&what, async || {
+            let gate = self.gate(ordinal).await.context("no gate yet")?;
+            ensure!(gate.status == status && gate.reason.as_deref() == Some(reason), "{gate:?}");
+            Ok(())
+        })
+        .await;
+    }
+
+    /// Waits until the condition of the set has this status and reason, and returns its message.
+    pub(crate) async fn condition_is(&self, type_: &str, status: &str, reason: &str) -> String {
+        let what = format!("{type_} to be {status} for {reason}");
+        until(&what, async || {
+            let found = self.condition(type_).await?;
+            ensure!(found.status == status && found.reason == reason, "{found:?}");
+            Ok(found.message)
+        })
+        .await
+    }
+
+    async fn condition(&self, type_: &str) -> Result<Condition> {
+        let set: StoreReplicaSet = self.api().get("set").await?;
+        let conditions = set.status.unwrap_or_default().conditions;
+        conditions.into_iter().find(|condition| condition.type_ == type_).context("no such condition yet")
+    }
+}
+
+/// Waits for a condition, and ends the test if it never holds.
+pub(crate) async fn until<T>(what: &str, look: impl AsyncFnMut() -> Result<T>) -> T {
+    wait::until(what, WITHIN, look).await.unwrap()
+}
+
+pub(crate) fn set(name: &str, spec: Value) -> StoreReplicaSet {
+    let set = json!({
+        "apiVersion": "tidemark.dev/v1alpha1",
+        "kind": "StoreReplicaSet",
+        "metadata": { "name": name },
+        "spec": spec,
+    });
+    serde_json::from_value(set).unwrap()
+}
+
+pub(crate) fn status_of(name: &str, id: &str, state: Value) -> Value {
+    let ready = state.get("running").is_some();
+    json!({
+        "name": name, "image": "i", "imageID": "i", "containerID": id, "restartCount": 0, "ready": ready,
+        "started": ready, "state": state,
+    })
+}
+
+/// Installs the definition, once for all tests, and waits until the server knows it.
+pub(crate) async fn install(client: &Client) -> Result<()> {
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let name = "storereplicasets.tidemark.dev";
+    crds.patch(name, &PatchParams::apply("tests").force(), &Patch::Apply(crd())).await?;
+    wait::until("the definition to be established", WITHIN, async || {
+        let sets: Api<StoreReplicaSet> = Api::all(client.clone());
+        sets.list(&Default::default()).await?;
+        Ok(())
+    })
+    .await
+}
+
+fn pod_of(statefulset: &StatefulSet, ordinal: u32) -> Pod {
+    let template = statefulset.spec.clone().unwrap().template;
+    let mut metadata = template.metadata.unwrap();
+    metadata.name = Some(format!("{}-{ordinal}", statefulset.name_any()));
+    metadata.owner_references = Some(vec![kube::Resource::controller_owner_ref(statefulset, &()).unwrap()]);
+    Pod { metadata, spec: template.spec, status: None }
+}
