@@ -68,6 +68,7 @@ fn reaction_takes_one_interval_and_a_round_trip() {
 #[test]
 fn the_proven_tip_is_the_maximum_too() {
     let mut world = World::in_sync(2);
+    world.set_tips(101, &[100, 99]);
     world.round();
-    assert_eq!(world.judgement.proven_tip, Some(BlockNumber(100)));
+    assert_eq!(world.judgement.proven_tip, Some(BlockNumber(101)));
 }

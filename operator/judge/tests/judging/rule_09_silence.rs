@@ -1,5 +1,5 @@
 use crate::world::World;
-use tidemark_judge::Reason;
+use tidemark_judge::{Notice, Reason};
 
 #[test]
 fn a_third_and_at_least_one_may_be_out_for_silence() {
@@ -59,4 +59,27 @@ fn a_held_one_that_speaks_again_is_in_sync_at_once() {
     world.stores[held].answers = true;
     world.round();
     assert_eq!(world.reason(held), Reason::InSync);
+}
+
+#[test]
+fn the_allowance_is_for_all_that_are_out_and_not_for_each_moment() {
+    let mut world = World::in_sync(6);
+    for silent in 0..6 {
+        world.stores[silent].answers = false;
+        world.rounds(8);
+        assert_eq!(world.open_gates(), 6 - (silent + 1).min(2));
+    }
+}
+
+#[test]
+fn the_silent_and_the_held_are_named() {
+    let mut world = World::in_sync(3);
+    world.stores.iter_mut().take(2).for_each(|store| store.answers = false);
+    world.rounds(8);
+    let named = |notice: &Notice| match notice {
+        Notice::MembersSilent { silent, held } => Some((silent.clone(), held.clone())),
+        _ => None,
+    };
+    let found = world.judgement.notices.iter().find_map(named);
+    assert_eq!(found, Some((vec!["x-0".into(), "x-1".into()], vec!["x-1".into()])));
 }

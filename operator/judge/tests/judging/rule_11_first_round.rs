@@ -139,3 +139,25 @@ fn leaving_observe_observes_a_full_round_first() {
     assert_eq!(world.reasons(), [Reason::Lagging, Reason::InSync, Reason::InSync]);
     assert_eq!(world.open_gates(), 2);
 }
+
+#[test]
+fn the_same_process_under_a_new_leader_is_silent_and_not_new() {
+    let mut world = World::in_sync(3);
+    world.change_leader();
+    world.stores[0].answers = false;
+    world.rounds(7);
+    assert_eq!(world.reason(0), Reason::Unknown);
+}
+
+#[test]
+fn a_gate_found_open_as_in_sync_proves_its_volume_and_one_opened_by_hand_does_not() {
+    for (reason, held) in [("InSync", true), ("ByHand", false)] {
+        let mut world = World::in_sync(1);
+        world.member(0).gate = GateSeen::read("True", reason, "");
+        world.synced.clear();
+        world.change_leader();
+        world.set_tips(200, &[100]);
+        world.rounds(4);
+        assert_eq!(world.is_open(0), held, "{reason}");
+    }
+}
