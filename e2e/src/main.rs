@@ -1,6 +1,6 @@
 //! `tidemark-e2e demo | bench`: the demo and the benchmarks of Tidemark on a real cluster.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use tidemark_e2e::{bench, demo, target::Target};
@@ -28,10 +28,19 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
+async fn main() -> ExitCode {
+    match run(Cli::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nfailed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
     let target = Target::choose()?;
-    match cli.command {
+    match command {
         Command::Demo => demo::run(&target).await,
         Command::Bench { cuts, json } => bench::run(&target, cuts, &json).await,
     }
