@@ -77,7 +77,8 @@ use serde::{Deserialize, Serialize};
          start with a letter and use lower-case letters, digits and '-' only"
     ),
     validation = Rule::new(
-        "!has(self.spec.fenced) || self.spec.fenced.all(pod, pod.startsWith(self.metadata.name + '-'))"
+        "!has(self.spec.fenced) || \
+         self.spec.fenced.all(pod, pod.substring(0, pod.lastIndexOf('-')) == self.metadata.name)"
     )
     .message("spec.fenced must name pods of this set: metadata.name, '-' and the pod's ordinal, such as NAME-0")
 )]

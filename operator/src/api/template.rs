@@ -7,7 +7,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 /// Fields of the follower pods beside the container itself.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodOverrides {
     /// Annotations of the pods.
@@ -50,12 +50,27 @@ pub struct PodOverrides {
     pub priority_class_name: Option<String>,
 
     /// Seconds between SIGTERM and SIGKILL.
-    #[serde(default = "default_grace", skip_serializing_if = "Option::is_none")]
+    #[serde(default = "default_grace")]
     #[schemars(range(min = 30, max = 3600))]
-    pub termination_grace_period_seconds: Option<i64>,
+    pub termination_grace_period_seconds: i64,
 }
 
 /// Time for readers to move on and for the store's last sync.
-fn default_grace() -> Option<i64> {
-    Some(30)
+fn default_grace() -> i64 {
+    30
+}
+
+impl Default for PodOverrides {
+    fn default() -> Self {
+        Self {
+            annotations: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            node_selector: BTreeMap::new(),
+            tolerations: Vec::new(),
+            affinity: None,
+            topology_spread_constraints: Vec::new(),
+            priority_class_name: None,
+            termination_grace_period_seconds: default_grace(),
+        }
+    }
 }

@@ -180,7 +180,7 @@ async fn until(instant: Option<Instant>) {
 
 impl Attempts {
     fn may_write(&self, order: &Order) -> bool {
-        order.pod.version > self.written && self.retry.is_none_or(|(at, _)| at <= Instant::now())
+        order.pod.version >= self.written && self.retry.is_none_or(|(at, _)| at <= Instant::now())
     }
 
     fn next(&self) -> Option<Instant> {

@@ -44,7 +44,7 @@ fn pod(set: &StoreReplicaSet) -> PodSpec {
         affinity: overrides.affinity,
         topology_spread_constraints: some(overrides.topology_spread_constraints),
         priority_class_name: overrides.priority_class_name,
-        termination_grace_period_seconds: overrides.termination_grace_period_seconds.or(Some(30)),
+        termination_grace_period_seconds: Some(overrides.termination_grace_period_seconds),
         ..PodSpec::default()
     }
 }
