@@ -77,7 +77,8 @@ impl Scripted {
         let script = Arc::new(Mutex::new(script));
         let (count, asked) = watch::channel(0);
         let service = ReplicaServer::new(Answers { script: Arc::clone(&script), count });
-        let serving = Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener));
+        let serving =
+            Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener));
         let server = tokio::spawn(async move { serving.await.expect("a listener that was bound serves") });
         Ok(Self { address, script, asked, server })
     }

@@ -38,7 +38,8 @@ fn print_crd() -> Result<()> {
 #[tokio::main]
 async fn run(options: Options) -> Result<()> {
     log(&options)?;
-    let mut config = Config::infer().await.context("no way to the cluster: run in a pod, or set KUBECONFIG")?;
+    let mut config =
+        Config::infer().await.context("no way to the cluster: run in a pod, or set KUBECONFIG")?;
     // Every call has its own timeout and its own retry, which re-read what they are about.
     config.default_retry = false;
     let client = Client::try_from(config)?;

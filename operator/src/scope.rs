@@ -125,7 +125,12 @@ impl Scope {
         spawn(sets.watch(self.api()))
     }
 
-    async fn reconcile(&self, sets: Store<StoreReplicaSet>, requests: mpsc::Receiver<SetKey>, context: Arc<Context>) {
+    async fn reconcile(
+        &self,
+        sets: Store<StoreReplicaSet>,
+        requests: mpsc::Receiver<SetKey>,
+        context: Arc<Context>,
+    ) {
         let config = ReconcilerConfig::default().concurrency(self.options.concurrency);
         let reconciler = |set, context| Box::pin(reconcile(set, context));
         let done = applier(reconciler, retry, context, sets, references(requests), config);
@@ -183,7 +188,8 @@ where
 
 fn owner<K: Resource>(object: &K) -> Option<SetKey> {
     let mut owners = object.owner_references().iter();
-    let owner = owners.find(|owner| owner.kind == "StoreReplicaSet" && owner.api_version.starts_with("tidemark.dev/"))?;
+    let owner = owners
+        .find(|owner| owner.kind == "StoreReplicaSet" && owner.api_version.starts_with("tidemark.dev/"))?;
     Some(SetKey { namespace: object.namespace().unwrap_or_default(), name: owner.name.clone() })
 }
 

@@ -87,7 +87,10 @@ async fn what_the_server_refuses_to_make_is_told_in_its_words_and_the_set_recove
     spec["podTemplate"] = json!({ "nodeSelector": { "no spaces allowed": "x" } });
     world.create(spec).await;
     let message = world.condition_is("Accepted", "False", "ObjectRefused").await;
-    assert!(message.contains("StatefulSet set is refused") && message.contains("no spaces allowed"), "{message}");
+    assert!(
+        message.contains("StatefulSet set is refused") && message.contains("no spaces allowed"),
+        "{message}"
+    );
     world.change(json!({ "podTemplate": { "nodeSelector": null } })).await;
     world.condition_is("Accepted", "True", "Accepted").await;
 }
@@ -109,8 +112,14 @@ async fn the_status_tells_the_story() {
     .await;
     assert_eq!((status.replicas, status.members.len()), (3, 3));
     let laggard = &status.members[2];
-    assert_eq!((laggard.name.as_str(), laggard.verdict.as_str(), laggard.reason.as_str()), ("set-2", "Out", "Lagging"));
-    assert!(status.genesis.is_some_and(|genesis| genesis.starts_with("0x01")), "the first genesis seen is pinned");
+    assert_eq!(
+        (laggard.name.as_str(), laggard.verdict.as_str(), laggard.reason.as_str()),
+        ("set-2", "Out", "Lagging")
+    );
+    assert!(
+        status.genesis.is_some_and(|genesis| genesis.starts_with("0x01")),
+        "the first genesis seen is pinned"
+    );
     assert_eq!(status.observed_generation, Some(1));
     world.condition_is("Available", "True", "EnoughReplicasServe").await;
 }

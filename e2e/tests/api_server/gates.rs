@@ -7,7 +7,10 @@ use k8s_openapi::{
     api::{apps::v1::StatefulSet, core::v1::Pod},
     apimachinery::pkg::apis::meta::v1::Time,
 };
-use kube::{ResourceExt as _, api::{DeleteParams, ListParams}};
+use kube::{
+    ResourceExt as _,
+    api::{DeleteParams, ListParams},
+};
 use serde_json::json;
 use tidemark_e2e::scripted::Script;
 use tidemark_operator::{api::StoreReplicaSet, names::GATE};
@@ -68,7 +71,8 @@ async fn a_new_pod_of_an_old_name_starts_over_and_another_pods_answer_is_none() 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_one_is_held_however_far_it_is_behind() {
     let world = World::with_fleet("floor", 2, |_| {}).await;
-    world.follower(0).say(|follower| follower.tip = Some(101));
+    world.follower(0).say(|follower| follower.tip = Some(102));
+    world.follower(0).asked(3).await.unwrap();
     world.primary.say(|primary| primary.tip = Some(200));
     world.gate_is(1, "False", "Lagging").await;
     world.gate_is(0, "True", "HeldByFloor").await;
@@ -102,7 +106,10 @@ async fn observing_only_lets_a_laggard_stay_and_says_what_it_would_have_done() {
 /// Everything of a pod's status that is not the gate.
 async fn kubelets(world: &World, ordinal: u32) -> serde_json::Value {
     let mut status = world.pod(ordinal).await.status.unwrap();
-    status.conditions.get_or_insert_default().retain(|condition| condition.type_ != GATE && condition.type_ != "Ready");
+    status
+        .conditions
+        .get_or_insert_default()
+        .retain(|condition| condition.type_ != GATE && condition.type_ != "Ready");
     serde_json::to_value(status).unwrap()
 }
 
@@ -132,7 +139,8 @@ async fn versions(world: &World) -> BTreeMap<String, String> {
     let statefulsets = world.api::<StatefulSet>().list(&ListParams::default()).await.unwrap().items;
     let pods = pods.iter().map(|pod| (pod.name_any(), pod.resource_version().unwrap()));
     let sets = sets.iter().map(|set| ("set".to_owned(), set.resource_version().unwrap()));
-    let statefulsets = statefulsets.iter().map(|one| ("statefulset".to_owned(), one.resource_version().unwrap()));
+    let statefulsets =
+        statefulsets.iter().map(|one| ("statefulset".to_owned(), one.resource_version().unwrap()));
     pods.chain(sets).chain(statefulsets).collect()
 }
 

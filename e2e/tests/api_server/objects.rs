@@ -36,7 +36,8 @@ async fn a_set_becomes_its_objects_with_the_gate_in_the_template() {
 }
 
 async fn patch_statefulset(world: &World, change: Value) {
-    let _: StatefulSet = world.api().patch("set", &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
+    let _: StatefulSet =
+        world.api().patch("set", &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +50,11 @@ async fn what_somebody_changed_by_hand_is_put_back() {
     until("the StatefulSet as it was", async || {
         let spec = world.api::<StatefulSet>().get("set").await?.spec.context("a spec")?;
         let gates = spec.template.spec.context("a pod")?.readiness_gates.unwrap_or_default();
-        ensure!(spec.replicas == Some(3) && gates.len() == 1, "{:?} replicas, gates {gates:?}", spec.replicas);
+        ensure!(
+            spec.replicas == Some(3) && gates.len() == 1,
+            "{:?} replicas, gates {gates:?}",
+            spec.replicas
+        );
         Ok(())
     })
     .await;

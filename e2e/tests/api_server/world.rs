@@ -44,7 +44,9 @@ impl Operator {
             ..Options::default()
         };
         Self(tokio::spawn(async move {
-            tidemark_operator::run(client, options, CancellationToken::new()).await.expect("the operator runs");
+            tidemark_operator::run(client, options, CancellationToken::new())
+                .await
+                .expect("the operator runs");
         }))
     }
 }
@@ -136,7 +138,8 @@ impl World {
     /// Makes the pod as the StatefulSet's controller would, and runs it with this script.
     pub(crate) async fn start_follower(&mut self, ordinal: u32, script: Script) {
         let statefulset = self.statefulset().await;
-        let pod: Pod = self.api().create(&PostParams::default(), &pod_of(&statefulset, ordinal)).await.unwrap();
+        let pod: Pod =
+            self.api().create(&PostParams::default(), &pod_of(&statefulset, ordinal)).await.unwrap();
         let follower = Scripted::start(Script { pod_uid: pod.uid().unwrap(), ..script }).await.unwrap();
         self.run_container(&pod.name_any(), &follower, "containerd://first").await;
         self.followers.insert(pod.name_any(), follower);

@@ -39,7 +39,8 @@ impl FromStr for Span {
             let count: u64 = rest[..digits].parse().map_err(|_| bad())?;
             rest = &rest[digits..];
             let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-            let millis = unit_in_millis(&rest[..unit]).and_then(|unit| count.checked_mul(unit)).ok_or_else(bad)?;
+            let millis =
+                unit_in_millis(&rest[..unit]).and_then(|unit| count.checked_mul(unit)).ok_or_else(bad)?;
             total = total.checked_add(Duration::from_millis(millis)).ok_or_else(bad)?;
             rest = &rest[unit..];
         }
@@ -125,7 +126,9 @@ mod tests {
 
     #[test]
     fn what_is_no_span_is_refused_without_a_panic() {
-        for text in ["", "1", "s", "-1s", "1.5s", "1 s", "1d", "99999999999999999999h", "9999999999999999h", "1µs"] {
+        for text in
+            ["", "1", "s", "-1s", "1.5s", "1 s", "1d", "99999999999999999999h", "9999999999999999h", "1µs"]
+        {
             assert!(text.parse::<Span>().is_err(), "{text:?}");
         }
     }

@@ -90,8 +90,13 @@ pub(super) fn transitions(before: &Snapshot, after: &Snapshot, about: &ObjectRef
     });
     let moved = moved.map(|verdict| {
         let way = if verdict.serves { "in" } else { "out" };
-        announcement(!verdict.serves, verdict.reason.as_str(), format!("{} is {way}: {}", verdict.pod, verdict.text()))
+        announcement(
+            !verdict.serves,
+            verdict.reason.as_str(),
+            format!("{} is {way}: {}", verdict.pod, verdict.text()),
+        )
     });
-    let told = after.judgement.events.iter().map(|event| announcement(true, "MarkForgotten", event.to_string()));
+    let told =
+        after.judgement.events.iter().map(|event| announcement(true, "MarkForgotten", event.to_string()));
     moved.chain(told).collect()
 }

@@ -99,13 +99,21 @@ mod tests {
 
     #[test]
     fn hashes_of_a_wrong_length_are_none() {
-        let answer = TipsResponse { genesis: vec![1; 31].into(), hash_at_height: vec![2; 33].into(), ..Default::default() };
+        let answer = TipsResponse {
+            genesis: vec![1; 31].into(),
+            hash_at_height: vec![2; 33].into(),
+            ..Default::default()
+        };
         assert_eq!((read(&answer, Some(3)).genesis, read(&answer, Some(3)).hash_at), (None, None));
     }
 
     #[test]
     fn a_tip_its_upstream_had_before_it_fell_silent_is_not_reported() {
-        let answer = |state: ReplicaState| TipsResponse { upstream_tip: Some(9), state: state.into(), ..Default::default() };
+        let answer = |state: ReplicaState| TipsResponse {
+            upstream_tip: Some(9),
+            state: state.into(),
+            ..Default::default()
+        };
         assert_eq!(read(&answer(ReplicaState::Syncing), None).upstream_tip, Some(BlockNumber(9)));
         assert_eq!(read(&answer(ReplicaState::UpstreamUnreachable), None).upstream_tip, None);
         assert_eq!(read(&answer(ReplicaState::Unspecified), None).upstream_tip, None);

@@ -36,7 +36,13 @@ pub struct Shared {
 
 impl Shared {
     /// What fleets share, with at most `gate_writes` writes under way.
-    pub fn new(client: &Client, clock: Clock, metrics: Arc<Metrics>, gate_writes: u16, token: CancellationToken) -> Arc<Self> {
+    pub fn new(
+        client: &Client,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        gate_writes: u16,
+        token: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
             primaries: Primaries::new(clock, Arc::clone(&metrics)),
             announcer: Announcer::start(client.clone(), token),
@@ -167,7 +173,8 @@ impl Fleets {
     /// Forgets every pod of these namespaces (all when None) that is not listed.
     pub(super) fn only_pods(&self, namespace: Option<&str>, listed: &std::collections::BTreeSet<PodUid>) {
         let keys: Vec<_> = self.known().pods.keys().cloned().collect();
-        for key in keys.into_iter().filter(|key| namespace.is_none_or(|namespace| key.namespace == namespace)) {
+        for key in keys.into_iter().filter(|key| namespace.is_none_or(|namespace| key.namespace == namespace))
+        {
             self.change_pods(&key, |pods| pods.retain(|uid, _| listed.contains(uid)));
         }
     }

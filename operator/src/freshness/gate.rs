@@ -95,7 +95,8 @@ impl Writer {
                     writes.spawn(self.write(order));
                 }
             }
-            let retry = attempts.iter().filter(|(uid, _)| !busy.contains(*uid)).filter_map(|(_, tried)| tried.next());
+            let retry =
+                attempts.iter().filter(|(uid, _)| !busy.contains(*uid)).filter_map(|(_, tried)| tried.next());
             let retry = retry.min();
             tokio::select! {
                 changed = orders.changed() => if changed.is_err() { return },

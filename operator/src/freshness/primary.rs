@@ -194,7 +194,12 @@ impl Asking {
         Some((interval, height))
     }
 
-    async fn ask(&mut self, channel: &Channel, interval: Duration, height: Option<BlockNumber>) -> Result<Sample, Status> {
+    async fn ask(
+        &mut self,
+        channel: &Channel,
+        interval: Duration,
+        height: Option<BlockNumber>,
+    ) -> Result<Sample, Status> {
         let limit = interval.min(LONGEST_ANSWER);
         let asked = Asked { at: self.clock.now(), height, container: None };
         let answer = tokio::time::timeout(limit, self.ask_protocol(channel, &asked)).await;
@@ -242,7 +247,9 @@ impl Asking {
 /// No longer wait than the interval, unless the primary says that it is exhausted: then twice as long each time.
 fn next_backoff(last: Duration, interval: Duration, error: Option<&Status>) -> Duration {
     match error {
-        Some(status) if status.code() == Code::ResourceExhausted => (last.max(interval) * 2).min(LONGEST_BACKOFF),
+        Some(status) if status.code() == Code::ResourceExhausted => {
+            (last.max(interval) * 2).min(LONGEST_BACKOFF)
+        }
         _ => Duration::ZERO,
     }
 }

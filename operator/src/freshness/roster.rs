@@ -27,7 +27,12 @@ pub(super) fn set_of(pod: &Pod) -> Option<SetKey> {
 }
 
 /// Watches the pods of one namespace, or of all; `synced` becomes true once all that exist are known.
-pub async fn watch_pods(api: Api<Pod>, namespace: Option<String>, fleets: std::sync::Arc<Fleets>, synced: watch::Sender<bool>) {
+pub async fn watch_pods(
+    api: Api<Pod>,
+    namespace: Option<String>,
+    fleets: std::sync::Arc<Fleets>,
+    synced: watch::Sender<bool>,
+) {
     let events = watcher(api, Config::default().labels(MANAGED_BY_SELECTOR)).default_backoff();
     pin_mut!(events);
     let mut listed: BTreeSet<PodUid> = BTreeSet::new();
@@ -50,7 +55,11 @@ pub async fn watch_pods(api: Api<Pod>, namespace: Option<String>, fleets: std::s
 }
 
 /// Watches the claims of one namespace, or of all; `synced` becomes true once all that exist are known.
-pub async fn watch_claims(api: Api<PartialObjectMeta<PersistentVolumeClaim>>, fleets: std::sync::Arc<Fleets>, synced: watch::Sender<bool>) {
+pub async fn watch_claims(
+    api: Api<PartialObjectMeta<PersistentVolumeClaim>>,
+    fleets: std::sync::Arc<Fleets>,
+    synced: watch::Sender<bool>,
+) {
     let events = watcher(api, Config::default().labels(MANAGED_BY_SELECTOR)).default_backoff();
     pin_mut!(events);
     while let Some(event) = events.next().await {

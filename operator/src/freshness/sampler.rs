@@ -55,7 +55,12 @@ pub(super) struct Sampler {
 
 impl Sampler {
     /// Starts a sampler, which waits to be told.
-    pub(super) fn start(target: Target, answers: mpsc::Sender<Answered>, clock: Clock, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn start(
+        target: Target,
+        answers: mpsc::Sender<Answered>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let (ask, asked) = watch::channel(Ask::default());
         let asking = Asking { target: target.clone(), answers, clock, metrics, failures: 0 };
         Self { target, ask, _task: AbortOnDropHandle::new(tokio::spawn(asking.run(asked))) }
@@ -94,7 +99,11 @@ impl Asking {
         }
     }
 
-    async fn ask_once(&mut self, client: &mut ReplicaClient<Channel>, height: Option<BlockNumber>) -> Option<Sample> {
+    async fn ask_once(
+        &mut self,
+        client: &mut ReplicaClient<Channel>,
+        height: Option<BlockNumber>,
+    ) -> Option<Sample> {
         let container = Some(self.target.container.clone());
         let asked = Asked { at: self.clock.now(), height, container };
         let request = TipsRequest { at_height: height.map(|height| height.0) };

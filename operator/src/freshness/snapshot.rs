@@ -55,7 +55,8 @@ pub(super) struct Decisions {
 impl Snapshot {
     pub(super) fn decisions(&self) -> Decisions {
         let verdicts = self.judgement.verdicts.iter();
-        let verdicts = verdicts.map(|verdict| (verdict.uid.clone(), verdict.serves, verdict.reason, verdict.held_from));
+        let verdicts =
+            verdicts.map(|verdict| (verdict.uid.clone(), verdict.serves, verdict.reason, verdict.held_from));
         let notices = self.judgement.notices.iter().map(|notice| (notice.reason(), named(notice)));
         Decisions {
             verdicts: verdicts.collect(),

@@ -43,7 +43,12 @@ impl State {
     }
 
     /// Has the fleet judged. `volume` gives the UID of a pod's claim.
-    pub(super) fn judge(&mut self, now: Moment, spec: &FleetSpec, volume: impl Fn(&SeenPod) -> VolumeUid) -> Judgement {
+    pub(super) fn judge(
+        &mut self,
+        now: Moment,
+        spec: &FleetSpec,
+        volume: impl Fn(&SeenPod) -> VolumeUid,
+    ) -> Judgement {
         let members = self.pods.values().map(|pod| self.member(pod, volume(pod)));
         let observed = Observed {
             members: members.collect(),

@@ -88,7 +88,11 @@ impl Applier<'_> {
     /// somebody makes meanwhile is not taken over.
     async fn one<K>(&mut self, mut object: K, found: Option<K>) -> Result<K, ApplyError>
     where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + Serialize
+            + DeserializeOwned,
     {
         let kind = K::kind(&()).into_owned();
         let name = object.meta().name.clone().unwrap_or_default();
@@ -101,7 +105,8 @@ impl Applier<'_> {
         object.meta_mut().uid = found.as_ref().and_then(|found| found.meta().uid.clone());
         let namespace = object.meta().namespace.clone().unwrap_or_default();
         let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
-        let params = PatchParams { force: found.is_some(), ..PatchParams::apply(FIELD_MANAGER).validation_strict() };
+        let params =
+            PatchParams { force: found.is_some(), ..PatchParams::apply(FIELD_MANAGER).validation_strict() };
         let body = Patch::Apply(&object);
         let applied = match tokio::time::timeout(CALL_TIMEOUT, api.patch(&name, &params, &body)).await {
             Ok(Ok(applied)) => applied,

@@ -83,7 +83,9 @@ fn accepted(outcome: &Outcome) -> Finding {
 
 fn progress(set: &StoreReplicaSet, outcome: &Outcome, pods: &[PodFacts]) -> Finding {
     let statefulset = match outcome {
-        Outcome::Rejected(rejection) => return Finding::new("Progressing", false, rejection.reason, &rejection.message),
+        Outcome::Rejected(rejection) => {
+            return Finding::new("Progressing", false, rejection.reason, &rejection.message);
+        }
         Outcome::Failed(why) => return Finding::new("Progressing", true, "ReconcileFailed", why),
         Outcome::Applied(statefulset) => statefulset,
     };
@@ -92,9 +94,15 @@ fn progress(set: &StoreReplicaSet, outcome: &Outcome, pods: &[PodFacts]) -> Find
     }
     let (updated, existing) = rollout(statefulset);
     if (updated, existing) == (i64::from(set.spec.replicas), i64::from(set.spec.replicas)) {
-        return Finding::new("Progressing", true, "RolledOut", format!("all {updated} replicas run the present template"));
+        return Finding::new(
+            "Progressing",
+            true,
+            "RolledOut",
+            format!("all {updated} replicas run the present template"),
+        );
     }
-    let message = format!("{updated} of {} replicas run the present template, {existing} exist", set.spec.replicas);
+    let message =
+        format!("{updated} of {} replicas run the present template, {existing} exist", set.spec.replicas);
     Finding::new("Progressing", true, "RollingOut", message)
 }
 
@@ -124,13 +132,24 @@ fn troubles(pods: &[PodFacts]) -> Option<String> {
 pub(super) fn of_judging(snapshot: &Snapshot) -> Vec<Finding> {
     let stuck = troubles(&snapshot.pods).map(|stuck| ("FollowerNotStarting", stuck));
     let notices = |type_| snapshot.judgement.notices.iter().filter(move |notice| notice.condition() == type_);
-    let told = |type_| notices(type_).map(|notice| (notice.reason(), words(notice, snapshot))).collect::<Vec<_>>();
+    let told =
+        |type_| notices(type_).map(|notice| (notice.reason(), words(notice, snapshot))).collect::<Vec<_>>();
     let mut degraded = told(ConditionType::Degraded);
     degraded.extend(stuck);
     vec![
         raised("Degraded", degraded, "AsExpected", "nothing contradicts anything else"),
-        raised("ChainStalled", told(ConditionType::ChainStalled), "BlocksArrive", "the chain has risen within stallAfter"),
-        raised("ObservationDegraded", told(ConditionType::ObservationDegraded), "Observed", "every store answers"),
+        raised(
+            "ChainStalled",
+            told(ConditionType::ChainStalled),
+            "BlocksArrive",
+            "the chain has risen within stallAfter",
+        ),
+        raised(
+            "ObservationDegraded",
+            told(ConditionType::ObservationDegraded),
+            "Observed",
+            "every store answers",
+        ),
     ]
 }
 
@@ -143,7 +162,9 @@ fn raised(type_: &'static str, told: Vec<(&'static str, String)>, otherwise: &st
 /// A notice in words; a silent primary's with its address and error, which only the sampler knows.
 fn words(notice: &Notice, snapshot: &Snapshot) -> String {
     match (notice, &snapshot.primary_error) {
-        (Notice::PrimarySilent, Some(error)) => format!("the primary {error}; check spec.primary.url and the network"),
+        (Notice::PrimarySilent, Some(error)) => {
+            format!("the primary {error}; check spec.primary.url and the network")
+        }
         _ => notice.to_string(),
     }
 }
@@ -156,7 +177,12 @@ pub(super) fn unwise(snapshot: &Snapshot) -> Option<(&'static str, String)> {
 }
 
 /// Gives findings their times: that of the last change of status.
-pub(super) fn dated(findings: Vec<Finding>, before: &[Condition], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+pub(super) fn dated(
+    findings: Vec<Finding>,
+    before: &[Condition],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
     let date = |finding: Finding| {
         let status = finding.status.map_or("Unknown", |status| if status { "True" } else { "False" });
         let same = before.iter().find(|old| old.type_ == finding.type_ && old.status == status);

@@ -114,7 +114,12 @@ pub fn retry(set: Arc<StoreReplicaSet>, error: &Error, context: Arc<Context>) ->
 }
 
 /// Observes, validates, builds and applies.
-async fn make(set: &StoreReplicaSet, key: &SetKey, context: &Context, sent: &mut Sent) -> Result<Outcome, Error> {
+async fn make(
+    set: &StoreReplicaSet,
+    key: &SetKey,
+    context: &Context,
+    sent: &mut Sent,
+) -> Result<Outcome, Error> {
     let observed = observe::observe(&context.client, &context.watched, key).await?;
     let objects = match validate::validate(set, &observed, context.rules) {
         Ok(valid) => build::build(&valid),

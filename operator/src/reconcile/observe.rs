@@ -76,7 +76,11 @@ pub enum ObserveError {
 ///
 /// # Errors
 /// If an object that no watch shows cannot be read.
-pub(super) async fn observe(client: &Client, watched: &Watched, key: &SetKey) -> Result<Observed, ObserveError> {
+pub(super) async fn observe(
+    client: &Client,
+    watched: &Watched,
+    key: &SetKey,
+) -> Result<Observed, ObserveError> {
     let reader = Reader { client, key };
     Ok(Observed {
         account: reader.one(&watched.accounts, &key.name).await?,

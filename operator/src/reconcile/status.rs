@@ -62,7 +62,9 @@ pub(super) fn status(
         observed_generation: generation,
         replicas: count(snapshot.pods.len()),
         ready_replicas: count(snapshot.pods.iter().filter(|pod| pod.ready).count()),
-        in_sync_replicas: count(snapshot.judgement.verdicts.iter().filter(|verdict| verdict.in_sync()).count()),
+        in_sync_replicas: count(
+            snapshot.judgement.verdicts.iter().filter(|verdict| verdict.in_sync()).count(),
+        ),
         fleet_tip: snapshot.judgement.fleet_tip.map(|tip| tip.0),
         proven_tip: snapshot.judgement.proven_tip.map(|tip| tip.0),
         genesis: snapshot.judgement.genesis.map(|genesis| genesis.to_string()).or(before.genesis),
@@ -121,7 +123,11 @@ fn without_movement(status: &StoreReplicaSetStatus) -> StoreReplicaSetStatus {
 ///
 /// # Errors
 /// If the API server refuses, fails or does not answer.
-pub(super) async fn write(client: &Client, key: &SetKey, status: &StoreReplicaSetStatus) -> Result<(), StatusError> {
+pub(super) async fn write(
+    client: &Client,
+    key: &SetKey,
+    status: &StoreReplicaSetStatus,
+) -> Result<(), StatusError> {
     let api: Api<StoreReplicaSet> = Api::namespaced(client.clone(), &key.namespace);
     let body = json!({
         "apiVersion": "tidemark.dev/v1alpha1",

@@ -40,7 +40,11 @@ const RESERVED: [&str; 3] = ["POD_UID", "POD_NAME", "POD_IP"];
 ///
 /// # Errors
 /// The first reason found.
-pub(super) fn validate<'a>(set: &'a StoreReplicaSet, observed: &'a Observed, rules: Rules) -> Result<Valid<'a>, Rejection> {
+pub(super) fn validate<'a>(
+    set: &'a StoreReplicaSet,
+    observed: &'a Observed,
+    rules: Rules,
+) -> Result<Valid<'a>, Rejection> {
     names_are_free(set, observed)?;
     primaries(set, rules)?;
     environment(set)?;
@@ -69,7 +73,8 @@ fn free<K: Resource<DynamicType = ()>>(uid: Option<&str>, found: Option<&K>) -> 
 
 fn controlled_by<K: Resource>(object: &K, uid: Option<&str>) -> bool {
     let owners = object.meta().owner_references.iter().flatten();
-    let controller = owners.filter(|owner| owner.controller == Some(true)).map(|owner| owner.uid.as_str()).next();
+    let controller =
+        owners.filter(|owner| owner.controller == Some(true)).map(|owner| owner.uid.as_str()).next();
     uid.is_some() && controller == uid
 }
 
@@ -98,7 +103,8 @@ pub fn primary_refusal(url: &str, allow_loopback: bool) -> Option<&'static str> 
         Some(url::Host::Ipv6(address)) => is_local(address.to_canonical()),
         None => return Some("names no host"),
     };
-    (local && !allow_loopback).then_some("is a loopback or link-local address, which names each pod's or node's own self")
+    (local && !allow_loopback)
+        .then_some("is a loopback or link-local address, which names each pod's or node's own self")
 }
 
 fn is_local_name(name: &str) -> bool {
@@ -157,22 +163,37 @@ mod tests {
             assert_eq!(rejection.reason, "NameConflict");
             assert!(rejection.message.starts_with("Service a exists"), "{}", rejection.message);
         }
-        let unowned = Observed { read: Some(Service { metadata: Default::default(), spec: None, status: None }), ..Observed::default() };
+        let unowned = Observed {
+            read: Some(Service { metadata: Default::default(), spec: None, status: None }),
+            ..Observed::default()
+        };
         assert_eq!(check(&set, &unowned).expect("a rejection").reason, "NameConflict");
     }
 
     #[test]
     fn local_addresses_in_every_spelling_are_refused() {
         let local = [
-            "http://127.0.0.1:1", "http://127.9.9.9:1", "http://2130706433:1", "http://0x7f.1:1", "http://[::1]:1",
-            "http://[::ffff:127.0.0.1]:1", "http://0.0.0.0:1", "http://[::]:1", "http://169.254.169.254:80",
-            "http://[fe80::1]:1", "http://localhost:1", "http://LOCALHOST.:1", "http://a.localhost:1",
+            "http://127.0.0.1:1",
+            "http://127.9.9.9:1",
+            "http://2130706433:1",
+            "http://0x7f.1:1",
+            "http://[::1]:1",
+            "http://[::ffff:127.0.0.1]:1",
+            "http://0.0.0.0:1",
+            "http://[::]:1",
+            "http://169.254.169.254:80",
+            "http://[fe80::1]:1",
+            "http://localhost:1",
+            "http://LOCALHOST.:1",
+            "http://a.localhost:1",
         ];
         for url in local {
             assert!(primary_refusal(url, false).is_some(), "{url}");
             assert!(primary_refusal(url, true).is_none(), "{url}");
         }
-        for url in ["http://primary:57291", "http://10.0.0.1:1", "http://[fd00::1]:1", "http://localhost.example:1"] {
+        for url in
+            ["http://primary:57291", "http://10.0.0.1:1", "http://[fd00::1]:1", "http://localhost.example:1"]
+        {
             assert!(primary_refusal(url, false).is_none(), "{url}");
         }
         for url in ["http://:1", "http://primary:99999", "http://primary:0"] {
@@ -182,7 +203,8 @@ mod tests {
 
     #[test]
     fn a_refused_primary_and_a_reserved_variable_are_named() {
-        let refused = check(&set("http://127.0.0.1:1", json!([])), &Observed::default()).expect("a rejection");
+        let refused =
+            check(&set("http://127.0.0.1:1", json!([])), &Observed::default()).expect("a rejection");
         assert_eq!(refused.reason, "PrimaryRefused");
         assert!(refused.message.contains("spec.primary.url http://127.0.0.1:1"), "{}", refused.message);
         let env = json!([{ "name": "POD_UID", "value": "x" }]);

@@ -2,8 +2,8 @@
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector, Probe,
-        SecurityContext, VolumeMount,
+        Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector,
+        Probe, SecurityContext, VolumeMount,
     },
     apimachinery::pkg::util::intstr::IntOrString,
 };

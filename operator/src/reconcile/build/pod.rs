@@ -2,7 +2,8 @@
 
 use k8s_openapi::{
     api::core::v1::{
-        EmptyDirVolumeSource, PodReadinessGate, PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, Volume,
+        EmptyDirVolumeSource, PodReadinessGate, PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile,
+        Volume,
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
