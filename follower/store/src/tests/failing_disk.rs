@@ -73,10 +73,12 @@ fn failing(dir: &Path) -> (DiskStore, Arc<Faults>) {
 fn a_full_disk_is_soft_and_applying_resumes() {
     let dir = published(2, &[]);
     let (store, faults) = failing(dir.path());
+    let before = fs::metadata(dir.path().join(BLOCKS)).expect("there").len();
     faults.full.store(true, Relaxed);
     let refused = store.apply(number(2), &[&payload(2)]).expect_err("must refuse");
     assert!(refused.is_disk_full() && !refused.is_poison(), "{refused}");
     assert!(store.put_proof(number(1), b"proof").is_err());
+    assert_eq!(fs::metadata(dir.path().join(BLOCKS)).expect("there").len(), before, "no half record stays");
     check_holds(&store, 2);
     faults.full.store(false, Relaxed);
     append(&store, 2..3);

@@ -64,7 +64,8 @@ fn damage_in_the_middle_is_named_and_nothing_is_deleted() {
 #[test]
 fn a_payload_that_looks_like_a_record_is_no_proof_of_damage() {
     let dir = published(2, &[]);
-    let decoy = fs::read(dir.path().join(BLOCKS)).expect("readable");
+    let mut decoy = fs::read(dir.path().join(BLOCKS)).expect("readable");
+    decoy.extend_from_slice(b"behind two sound records");
     let store = open(dir.path());
     store.apply(number(2), &[&decoy]).expect("must apply");
     drop(store);
@@ -73,7 +74,12 @@ fn a_payload_that_looks_like_a_record_is_no_proof_of_damage() {
     let end = torn.len();
     torn[end - 1] ^= 1;
     fs::write(&path, &torn).expect("writable");
-    check_holds(&open(dir.path()), 2);
+    let store = open(dir.path());
+    check_holds(&store, 2);
+    append(&store, 2..3);
+    store.sync().expect("must sync");
+    drop(store);
+    check_holds(&open(dir.path()), 3);
 }
 
 #[test]
