@@ -86,7 +86,8 @@ pub(super) fn transitions(before: &Snapshot, after: &Snapshot, about: &ObjectRef
     let old = |uid: &PodUid| before.judgement.verdicts.iter().find(|old| old.uid == *uid);
     let moved = after.judgement.verdicts.iter().filter(|verdict| match old(&verdict.uid) {
         Some(old) => old.serves != verdict.serves,
-        None => verdict.serves,
+        // A judgement without a past, as after a restart, tells only what it changes.
+        None => verdict.gate.as_ref().is_some_and(|gate| gate.open),
     });
     let moved = moved.map(|verdict| {
         let way = if verdict.serves { "in" } else { "out" };
@@ -99,4 +100,64 @@ pub(super) fn transitions(before: &Snapshot, after: &Snapshot, about: &ObjectRef
     let told =
         after.judgement.events.iter().map(|event| announcement(true, "MarkForgotten", event.to_string()));
     moved.chain(told).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ObjectReference;
+    use tidemark_judge::{BlockNumber, Event, GateWrite, Judgement, Moment, Reason, Verdict};
+
+    use super::{Snapshot, transitions};
+
+    fn snapshot(serves: bool, reason: Reason, gate: Option<GateWrite>) -> Snapshot {
+        let verdict = Verdict {
+            pod: "a-0".into(),
+            uid: "u".into(),
+            serves,
+            reason,
+            held_from: None,
+            tip: None,
+            proven: None,
+            lag: None,
+            reference: None,
+            threshold: 2,
+            since: Moment::default(),
+            gate,
+        };
+        Snapshot {
+            judgement: Judgement { verdicts: vec![verdict], ..Judgement::default() },
+            ..Snapshot::default()
+        }
+    }
+
+    fn check(before: &Snapshot, after: &Snapshot, expected: &[&str]) {
+        let told = transitions(before, after, &ObjectReference::default());
+        assert_eq!(told.iter().map(|told| told.note.as_str()).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn only_who_enters_or_leaves_is_told() {
+        let (inside, outside) =
+            (snapshot(true, Reason::InSync, None), snapshot(false, Reason::Lagging, None));
+        check(&inside, &outside, &["a-0 is out: too far behind"]);
+        check(&outside, &inside, &["a-0 is in: in sync"]);
+        check(&inside, &inside, &[]);
+        check(&outside, &snapshot(false, Reason::CatchingUp, None), &[]);
+        check(&inside, &snapshot(true, Reason::HeldUnknown, None), &[]);
+    }
+
+    #[test]
+    fn an_operator_that_has_just_started_tells_only_what_it_changes() {
+        let open = GateWrite { open: true, reason: Reason::InSync, message: String::new() };
+        check(&Snapshot::default(), &snapshot(true, Reason::InSync, None), &[]);
+        check(&Snapshot::default(), &snapshot(true, Reason::InSync, Some(open)), &["a-0 is in: in sync"]);
+    }
+
+    #[test]
+    fn what_the_judge_tells_once_is_passed_on() {
+        let mut after = snapshot(true, Reason::InSync, None);
+        after.judgement.events.push(Event::MarkForgotten { mark: BlockNumber(9) });
+        let told = transitions(&after.clone(), &after, &ObjectReference::default());
+        assert_eq!((told.len(), told[0].reason), (1, "MarkForgotten"));
+    }
 }

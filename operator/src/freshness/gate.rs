@@ -198,3 +198,98 @@ impl Attempts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+    use serde_json::json;
+    use tidemark_judge::{GateWrite, Judgement, Moment, Reason, Verdict};
+
+    use super::{Attempts, LAST_RETRY, Order, Orders, SeenPod, body, orders};
+
+    fn pod(gate: Option<&str>) -> SeenPod {
+        let conditions = gate.map(|status| json!([{ "type": "tidemark.dev/in-sync", "status": status }]));
+        let pod = json!({
+            "metadata": { "name": "a-0", "uid": "u", "resourceVersion": "17" },
+            "status": { "conditions": conditions },
+        });
+        SeenPod::of(&serde_json::from_value(pod).expect("a pod")).expect("it has a UID")
+    }
+
+    fn order(open: bool, gate: Option<&str>) -> Order {
+        let write = GateWrite { open, reason: Reason::InSync, message: "words".to_owned() };
+        Order { pod: pod(gate), write, at: Moment::default() }
+    }
+
+    #[test]
+    fn closing_holds_for_this_pod_alone_and_opening_for_what_was_judged_alone() {
+        let closing = body(&order(false, Some("True")), Timestamp::UNIX_EPOCH);
+        assert_eq!(closing["metadata"], json!({ "uid": "u" }));
+        let opening = body(&order(true, Some("False")), Timestamp::UNIX_EPOCH);
+        assert_eq!(opening["metadata"], json!({ "uid": "u", "resourceVersion": "17" }));
+    }
+
+    #[test]
+    fn nothing_but_our_condition_is_in_the_patch() {
+        let condition = json!({
+            "type": "tidemark.dev/in-sync", "status": "False", "reason": "InSync", "message": "words",
+            "lastTransitionTime": "1970-01-01T00:00:00Z",
+        });
+        let patch = body(&order(false, None), Timestamp::UNIX_EPOCH);
+        assert_eq!(patch["status"], json!({ "conditions": [condition] }));
+        assert_eq!(patch.as_object().map(serde_json::Map::len), Some(2));
+    }
+
+    #[test]
+    fn a_change_of_words_is_no_transition() {
+        let patch = body(&order(true, Some("True")), Timestamp::UNIX_EPOCH);
+        assert_eq!(patch["status"]["conditions"][0].get("lastTransitionTime"), None);
+    }
+
+    #[test]
+    fn an_order_from_before_the_last_write_is_not_carried_out_and_one_from_it_is() {
+        let mut attempts = Attempts::default();
+        attempts.note::<()>(Ok(&SeenPod { version: 18, ..pod(None) }));
+        assert!(!attempts.may_write(&order(true, None)));
+        let later = Order { pod: SeenPod { version: 18, ..pod(None) }, ..order(true, None) };
+        assert!(attempts.may_write(&later));
+    }
+
+    #[test]
+    fn failed_writes_wait_longer_each_time_and_never_longer_than_five_seconds() {
+        let mut attempts = Attempts::default();
+        for _ in 0..20 {
+            attempts.note(Err(()));
+        }
+        assert!(!attempts.may_write(&order(true, None)));
+        assert_eq!(attempts.retry.map(|(_, wait)| wait), Some(LAST_RETRY));
+        assert!(LAST_RETRY <= Duration::from_secs(5));
+    }
+
+    #[test]
+    fn an_order_that_stands_keeps_the_time_of_its_verdict() {
+        let write = GateWrite { open: false, reason: Reason::Lagging, message: String::new() };
+        let verdict = Verdict {
+            pod: "a-0".into(),
+            uid: "u".into(),
+            serves: false,
+            reason: Reason::Lagging,
+            held_from: None,
+            tip: None,
+            proven: None,
+            lag: None,
+            reference: None,
+            threshold: 2,
+            since: Moment::default(),
+            gate: Some(write),
+        };
+        let judgement = Judgement { verdicts: vec![verdict], ..Judgement::default() };
+        let pods = [("u".into(), pod(Some("True")))].into();
+        let at = |seconds| Moment::new(Duration::from_secs(seconds));
+        let first = orders(at(1), &judgement, &pods, &Orders::new());
+        assert_eq!(orders(at(2), &judgement, &pods, &first), first);
+        assert!(orders(at(3), &Judgement::default(), &pods, &first).is_empty());
+    }
+}

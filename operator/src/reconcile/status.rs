@@ -142,3 +142,122 @@ pub(super) async fn write(
         Err(_) => Err(StatusError::Slow(CALL_TIMEOUT)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use k8s_openapi::api::apps::v1::StatefulSet;
+    use serde_json::{Value, json};
+
+    use super::{is_news, status};
+    use crate::{
+        api::{StoreReplicaSet, StoreReplicaSetStatus},
+        freshness::{PodFacts, Snapshot},
+        reconcile::{conditions::Outcome, validate::Rejection},
+    };
+
+    fn set(min_serving: u32) -> StoreReplicaSet {
+        let set = json!({
+            "metadata": { "name": "a", "namespace": "n", "uid": "u", "generation": 3 },
+            "spec": {
+                "replicas": 2, "primary": { "url": "http://p:1" }, "follower": { "image": "i" },
+                "health": { "minServing": min_serving },
+            },
+        });
+        serde_json::from_value(set).expect("a set")
+    }
+
+    fn applied(status: Value) -> Outcome {
+        let found = json!({ "metadata": { "generation": 5 }, "status": status });
+        let found: StatefulSet = serde_json::from_value(found).expect("a StatefulSet");
+        Outcome::Applied(Box::new(found))
+    }
+
+    fn done() -> Outcome {
+        applied(json!({ "observedGeneration": 5, "replicas": 2, "updatedReplicas": 2 }))
+    }
+
+    fn pods(ready: [bool; 2]) -> Snapshot {
+        let pods = ready.map(|ready| PodFacts { name: "a".to_owned(), ready, trouble: None });
+        Snapshot { pods: pods.into(), ..Snapshot::default() }
+    }
+
+    fn condition(status: &StoreReplicaSetStatus, type_: &str) -> (String, String) {
+        let found = status.conditions.iter().find(|condition| condition.type_ == type_).expect(type_);
+        (found.status.clone(), found.reason.clone())
+    }
+
+    fn check(
+        set: &StoreReplicaSet,
+        outcome: &Outcome,
+        snapshot: &Snapshot,
+        expected: [(&str, &str, &str); 3],
+    ) {
+        let status = status(set, outcome, Some(snapshot), Timestamp::UNIX_EPOCH);
+        for (type_, value, reason) in expected {
+            assert_eq!(condition(&status, type_), (value.to_owned(), reason.to_owned()), "{type_}");
+        }
+    }
+
+    #[test]
+    fn ready_needs_the_floor_and_not_every_replica() {
+        let ready = [
+            ("Ready", "True", "EnoughReplicasServe"),
+            ("Reconciling", "False", "RolledOut"),
+            ("Stalled", "False", "Accepted"),
+        ];
+        check(&set(1), &done(), &pods([true, false]), ready);
+        let short = [
+            ("Ready", "False", "TooFewReplicasServe"),
+            ("Available", "False", "TooFewReplicasServe"),
+            ("Stalled", "False", "Accepted"),
+        ];
+        check(&set(1), &done(), &pods([false, false]), short);
+        check(&set(5), &done(), &pods([true, true]), ready);
+    }
+
+    #[test]
+    fn a_rollout_that_the_controller_has_not_seen_or_finished_is_reconciling() {
+        let expected = [
+            ("Ready", "False", "RollingOut"),
+            ("Reconciling", "True", "RollingOut"),
+            ("Progressing", "True", "RollingOut"),
+        ];
+        let unseen = applied(json!({ "observedGeneration": 4, "replicas": 2, "updatedReplicas": 2 }));
+        check(&set(1), &unseen, &pods([true, true]), expected);
+        let under_way = json!({
+            "observedGeneration": 5, "replicas": 2, "updatedReplicas": 1, "currentRevision": "x", "updateRevision": "y",
+        });
+        check(&set(1), &applied(under_way), &pods([true, true]), expected);
+    }
+
+    #[test]
+    fn a_rejected_set_is_stalled_and_its_serving_pods_still_count() {
+        let rejection = Rejection { reason: "NameConflict", message: "taken".to_owned() };
+        let expected = [
+            ("Stalled", "True", "NameConflict"),
+            ("Available", "True", "EnoughReplicasServe"),
+            ("Accepted", "False", "NameConflict"),
+        ];
+        check(&set(1), &Outcome::Rejected(rejection), &pods([true, true]), expected);
+    }
+
+    #[test]
+    fn movement_of_tips_alone_is_no_news() {
+        let before = status(&set(1), &done(), Some(&pods([true, true])), Timestamp::UNIX_EPOCH);
+        let moved = StoreReplicaSetStatus { fleet_tip: Some(9), proven_tip: Some(7), ..before.clone() };
+        assert!(!is_news(Some(&before), &moved));
+        let fewer = StoreReplicaSetStatus { in_sync_replicas: 9, ..before.clone() };
+        assert!(is_news(Some(&before), &fewer));
+        assert!(is_news(None, &before));
+    }
+
+    #[test]
+    fn before_the_first_judgement_what_judging_decides_stays_as_it_was() {
+        let mut judged = set(1);
+        judged.status = Some(status(&judged, &done(), Some(&pods([true, true])), Timestamp::UNIX_EPOCH));
+        let next = status(&judged, &done(), None, Timestamp::UNIX_EPOCH);
+        assert_eq!((next.replicas, next.ready_replicas), (2, 2));
+        assert_eq!(condition(&next, "Ready"), ("True".to_owned(), "EnoughReplicasServe".to_owned()));
+    }
+}
