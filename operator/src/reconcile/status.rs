@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
@@ -58,6 +59,10 @@ pub(super) fn status(
         }
     }
     findings.extend(of_judging(snapshot));
+    let mut conditions = dated(findings, &before.conditions, generation, now);
+    if matches!(outcome, Outcome::Failed(_)) {
+        keep(&mut conditions, &before.conditions);
+    }
     StoreReplicaSetStatus {
         observed_generation: generation,
         replicas: count(snapshot.pods.len()),
@@ -69,8 +74,18 @@ pub(super) fn status(
         proven_tip: snapshot.judgement.proven_tip.map(|tip| tip.0),
         genesis: snapshot.judgement.genesis.map(|genesis| genesis.to_string()).or(before.genesis),
         selector: Some(names::selector(set.metadata.name.as_deref().unwrap_or_default())),
-        conditions: dated(findings, &before.conditions, generation, now),
+        conditions,
         members: members(snapshot),
+    }
+}
+
+/// A failure that is tried again says nothing about what stood before it: only Reconciling tells of it.
+fn keep(conditions: &mut [Condition], before: &[Condition]) {
+    const KEPT: [&str; 4] = ["Ready", "Accepted", "Stalled", "Progressing"];
+    for condition in conditions.iter_mut().filter(|condition| KEPT.contains(&condition.type_.as_str())) {
+        if let Some(old) = before.iter().find(|old| old.type_ == condition.type_) {
+            *condition = old.clone();
+        }
     }
 }
 
@@ -240,6 +255,25 @@ mod tests {
             ("Accepted", "False", "NameConflict"),
         ];
         check(&set(1), &Outcome::Rejected(rejection), &pods([true, true]), expected);
+    }
+
+    #[test]
+    fn a_failure_that_is_tried_again_takes_nothing_back() {
+        let mut working = set(1);
+        working.status = Some(status(&working, &done(), Some(&pods([true, true])), Timestamp::UNIX_EPOCH));
+        let failed = Outcome::Failed("no answer".to_owned());
+        let expected = [
+            ("Ready", "True", "EnoughReplicasServe"),
+            ("Accepted", "True", "Accepted"),
+            ("Reconciling", "True", "ReconcileFailed"),
+        ];
+        check(&working, &failed, &pods([true, true]), expected);
+        let new = [
+            ("Ready", "False", "ReconcileFailed"),
+            ("Accepted", "Unknown", "ReconcileFailed"),
+            ("Stalled", "False", "Accepted"),
+        ];
+        check(&set(1), &failed, &pods([true, true]), new);
     }
 
     #[test]
