@@ -12,7 +12,7 @@ use crate::{
     observe::Read,
     rpc,
     scene::{Primary, SET, Scene},
-    story::{Moments, Watch},
+    story::{Moments, Step, Watch},
     target::Target,
     wait,
 };
@@ -84,8 +84,7 @@ pub async fn play(scene: &Scene, say: impl Fn(&str)) -> Result<Outcome> {
     let watch = Watch::begin(scene, &victim, MAX_LAG).await?;
     let (cut, at) = watch.cut()?;
     say(&format!("cut {victim} off from the primary: its packets are dropped in its own network namespace"));
-    let moments = watch.left(at, |lag| say(&format!("{victim} is {lag} blocks behind"))).await?;
-    tell_moments(&watch, &moments, &say);
+    let moments = watch.left(at, |step| say(&in_words(step, &victim, at))).await?;
     let (reads, stale) = quiet(&watch, &moments).await?;
     let stale_direct = watch.stale_direct(moments.crossed);
     let failed = watch.failed_reads(moments.crossed).len();
@@ -117,18 +116,23 @@ async fn compare_all(scene: &Scene, say: &impl Fn(&str)) -> Result<usize> {
     Ok(compared)
 }
 
-fn tell_moments(watch: &Watch, moments: &Moments, say: &impl Fn(&str)) {
-    let after = |at: Instant| seconds(at.duration_since(moments.crossed));
-    let victim = &watch.victim;
-    say(&format!("{victim} crossed maxLagBlocks {} after the cut", seconds(moments.crossed - moments.cut)));
-    say(&format!(
-        "gate tidemark.dev/in-sync of {victim} went False {} after the crossing",
-        after(moments.gate_false)
-    ));
-    say(&format!(
-        "{victim} is ready in no EndpointSlice of Service {SET} {} after the crossing",
-        after(moments.unready)
-    ));
+fn in_words(step: Step, victim: &str, cut: Instant) -> String {
+    match step {
+        Step::Lag(1) => format!("{victim} is 1 block behind"),
+        Step::Lag(lag) => format!("{victim} is {lag} blocks behind"),
+        Step::Crossed(at) => {
+            format!("that is more than maxLagBlocks, crossed {} after the cut", seconds(at - cut))
+        }
+        Step::GateFalse(after) => {
+            format!("gate tidemark.dev/in-sync of {victim} is False, {} after the crossing", seconds(after))
+        }
+        Step::Unready(after) => {
+            format!(
+                "{victim} is ready in no EndpointSlice of Service {SET}, {} after the crossing",
+                seconds(after)
+            )
+        }
+    }
 }
 
 /// Lets the fault last until readers had time to meet it, and returns the reads since the crossing, all and stale.

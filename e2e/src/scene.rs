@@ -77,16 +77,26 @@ impl Scene {
         Ok(scene)
     }
 
-    /// Removes the namespace with all that is in it and waits until it is gone.
+    /// Begins to remove the namespace with all that is in it.
+    ///
+    /// # Errors
+    /// If the cluster refuses.
+    pub async fn dismiss(&self) -> Result<()> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let found = namespaces.get_opt(&self.namespace).await?;
+        if found.is_some_and(|found| found.metadata.deletion_timestamp.is_none()) {
+            namespaces.delete(&self.namespace, &DeleteParams::default()).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the namespace and waits until it is gone.
     ///
     /// # Errors
     /// If it is still there after two minutes.
     pub async fn strike(&self) -> Result<()> {
+        self.dismiss().await?;
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        if namespaces.get_opt(&self.namespace).await?.is_none() {
-            return Ok(());
-        }
-        namespaces.delete(&self.namespace, &DeleteParams::default()).await?;
         wait::until("the namespace to be gone", STARTED_WITHIN, async || {
             let left = namespaces.get_opt(&self.namespace).await?;
             ensure!(left.is_none(), "{} is still being deleted", self.namespace);

@@ -53,6 +53,19 @@ pub struct Moments {
     pub unready: Instant,
 }
 
+/// What is seen happening to a follower that is cut off, as it happens.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// It is this many blocks behind.
+    Lag(u32),
+    /// It is more than the threshold behind, since that moment.
+    Crossed(Instant),
+    /// Its gate is False, so long after the crossing.
+    GateFalse(Duration),
+    /// It is ready in no slice of the Service, so long after the crossing.
+    Unready(Duration),
+}
+
 impl Watch {
     /// Begins to watch, and waits until everything watched has been seen once.
     ///
@@ -94,36 +107,42 @@ impl Watch {
         Some(self.primary.seen.last()?.saturating_sub(self.direct.seen.last()?))
     }
 
-    /// Waits until the victim has crossed the threshold, its gate is False and no slice has it ready.
+    /// Waits until the victim has crossed the threshold, its gate is False and no slice has it ready, and tells each
+    /// step as it is seen.
     ///
     /// # Errors
     /// If one of the three does not happen in time.
-    pub async fn left(&self, cut: Instant, mut tell: impl FnMut(u32)) -> Result<Moments> {
-        let mut told = None;
-        let crossed = wait::until("the lag to cross the threshold", CROSSED_WITHIN, async || {
-            let lag = self.lag();
-            if lag != told {
-                lag.into_iter().for_each(&mut tell);
-                told = lag;
-            }
-            ensure!(lag > Some(self.max_lag), "lag is {lag:?}");
-            self.crossed_at(cut).context("the crossing was not seen")
-        })
-        .await?;
+    pub async fn left(&self, cut: Instant, mut tell: impl FnMut(Step)) -> Result<Moments> {
+        let crossed = self.crossed(cut, &mut tell).await?;
+        tell(Step::Crossed(crossed));
         let gate_false = wait::until("the gate to go False", REACTED_WITHIN, async || {
             let seen = self.gate.seen.first_since(crossed, |gate| gate.open == Some(false));
             seen.with_context(|| format!("last seen {:?}", self.gate.seen.last()))
         })
         .await?;
+        tell(Step::GateFalse(gate_false - crossed));
         let unready = wait::until("every slice to have it unready", REACTED_WITHIN, async || {
             let gone = |ready: &ReadyPods| !ready.contains(&self.victim);
-            self.endpoints
-                .seen
-                .first_since(crossed, gone)
-                .with_context(|| format!("{:?}", self.endpoints.seen.last()))
+            let seen = self.endpoints.seen.first_since(crossed, gone);
+            seen.with_context(|| format!("{:?}", self.endpoints.seen.last()))
         })
         .await?;
+        tell(Step::Unready(unready - crossed));
         Ok(Moments { cut, crossed, gate_false, unready })
+    }
+
+    async fn crossed(&self, cut: Instant, tell: &mut impl FnMut(Step)) -> Result<Instant> {
+        let mut told = None;
+        wait::until("the lag to cross the threshold", CROSSED_WITHIN, async || {
+            let lag = self.lag();
+            if let Some(lag) = lag.filter(|_| lag != told) {
+                tell(Step::Lag(lag));
+                told = Some(lag);
+            }
+            ensure!(lag > Some(self.max_lag), "lag is {lag:?}");
+            self.crossed_at(cut).context("the crossing was not seen")
+        })
+        .await
     }
 
     /// The moment since `cut` at which the primary was first seen beyond the victim's last tip and the threshold.

@@ -1,6 +1,6 @@
 //! Runs stories, each in a namespace of its own, and tells what a failed one left behind.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, time::Instant};
 
 use anyhow::{Context as _, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -50,8 +50,13 @@ pub(crate) fn run(stories: Vec<Story>) -> ! {
 fn trial(story: Story, target: &Target) -> Trial {
     let ignored = story.needs_nodes && !target.node_access;
     let (target, name) = (target.clone(), story.name);
-    Trial::test(name, move || play(story, &target).map_err(|error| Failed::from(format!("{error:#}"))))
-        .with_ignored_flag(ignored)
+    let play = move || {
+        let start = Instant::now();
+        let played = play(story, &target).map_err(|error| Failed::from(format!("{error:#}")));
+        print!("{:3} s ", start.elapsed().as_secs());
+        played
+    };
+    Trial::test(name, play).with_ignored_flag(ignored)
 }
 
 fn play(story: Story, target: &Target) -> Result<()> {
@@ -63,8 +68,8 @@ fn play(story: Story, target: &Target) -> Result<()> {
         if played.is_err() {
             eprintln!("{}", left_behind(&scene).unwrap_or_else(|error| format!("{error:#}")));
         }
-        let struck = scene.strike().await.context("the story's namespace cannot be removed");
-        played.and(struck)
+        // The next story need not wait for this one's pods to end.
+        played.and(scene.dismiss().await.context("the story's namespace cannot be removed"))
     })
 }
 
