@@ -65,7 +65,8 @@ impl fmt::Display for Notice {
             Self::PrimarySilent => f.write_str("no fresh sample from the primary; check its address and network"),
             Self::PrimaryWrongGenesis { pinned, found } => write!(
                 f,
-                "the primary's genesis is {found}, but this set is pinned to {pinned}; correct spec.primary"
+                "the primary's genesis is {found}, but this set is pinned to {pinned}; correct \
+                 spec.primary.url, or set spec.primary.genesis to the chain that is meant"
             ),
             Self::Divergence { height, pods } => write!(
                 f,
@@ -80,7 +81,8 @@ impl fmt::Display for Notice {
             ),
             Self::MembersWrongGenesis { pinned, found } => {
                 let found: Vec<_> = found.iter().map(|(pod, genesis)| format!("{pod} follows {genesis}")).collect();
-                write!(f, "the genesis is pinned to {pinned}, but {}; correct the pin or the upstream", found.join(", "))
+                write!(f, "the genesis is pinned to {pinned}, but {}; correct \
+                     spec.primary.genesis or their upstream", found.join(", "))
             }
             Self::FloorAboveReplicas { min_serving, replicas } => write!(
                 f,
