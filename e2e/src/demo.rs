@@ -103,6 +103,7 @@ async fn compare_all(scene: &Scene, say: &impl Fn(&str)) -> Result<usize> {
     for (name, address) in scene.followers().await? {
         let channel = rpc::connect(&address).await?;
         let tip = rpc::published_tip(channel.clone()).await?;
+        ensure!(usize::try_from(tip)? < recorded.len(), "{name} has block {tip}, which was never recorded");
         for (number, expected) in (0..=tip).zip(&recorded) {
             let (block, _) = rpc::block(channel.clone(), number).await?;
             ensure!(
