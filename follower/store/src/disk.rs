@@ -64,11 +64,12 @@ impl DiskStore {
         proofs: Arc<dyn LogFile>,
     ) -> Result<Self, StoreError> {
         let metadata = metadata::load(dir)?;
+        if metadata.is_none() {
+            let logs = [(&blocks, BLOCKS), (&proofs, PROOFS)];
+            logs.into_iter().try_for_each(|(log, name)| must_be_empty(&**log, dir, name))?;
+        }
         let (blocks, block_scan) = LogWriter::open(blocks, &dir.join(BLOCKS))?;
         let (mut proofs, proof_scan) = LogWriter::open(proofs, &dir.join(PROOFS))?;
-        if metadata.is_none() && block_scan.end > 0 {
-            return Err(StoreError::BadMetadata { path: dir.to_owned(), detail: "it is missing".to_owned() });
-        }
         let mut index = Index::of(&block_scan, &proof_scan).map_err(|offset| not_a_chain(dir, offset))?;
         drop_early_proofs(&mut index, &mut proofs)?;
         Ok(Self {
@@ -103,6 +104,17 @@ fn make_dir(dir: &Path) -> Result<(), StoreError> {
     }
     fs::create_dir_all(dir).map_err(StoreError::io("make", dir))?;
     dir.canonicalize().map_err(StoreError::io("find", dir))?.parent().map_or(Ok(()), sync_dir)
+}
+
+/// No log is written before the metadata is, so what a log holds without it is somebody's, and is not cut as a torn tail.
+fn must_be_empty(log: &dyn LogFile, dir: &Path, name: &str) -> Result<(), StoreError> {
+    match log.len().map_err(StoreError::io("measure", dir.join(name)))? {
+        0 => Ok(()),
+        len => {
+            let detail = format!("it is missing, but {name} beside it holds {len} bytes");
+            Err(StoreError::BadMetadata { path: dir.join(metadata::FILE), detail })
+        }
+    }
 }
 
 /// A proof written ahead of a block that the crash took could be taken for the proof of whatever comes there next.

@@ -15,7 +15,7 @@ use crate::{Commitment, StoreError, file::sync_dir};
 /// The version of the on-disk format this release reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 
-const FILE: &str = "metadata.json";
+pub(crate) const FILE: &str = "metadata.json";
 const TEMPORARY: &str = "metadata.json.new";
 
 /// What a data directory is pinned to.

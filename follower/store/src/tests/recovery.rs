@@ -130,7 +130,19 @@ fn metadata_of_another_version_or_none_at_all_is_named() {
         let refused = DiskStore::open(dir.path()).err().expect("must refuse");
         assert!(matches!(refused, StoreError::BadMetadata { .. }), "{refused}");
     }
-    fs::remove_file(&path).expect("removable");
+}
+
+#[test]
+fn logs_without_metadata_are_refused_and_left_as_they_are() {
+    for (name, bytes) in [(BLOCKS, &b"no record at all"[..]), (PROOFS, b"x")] {
+        let dir = TempDir::new().expect("temp dir");
+        fs::write(dir.path().join(name), bytes).expect("writable");
+        let refused = DiskStore::open(dir.path()).err().expect("must refuse").to_string();
+        assert!(refused.contains(name) && refused.contains("move the data directory away"), "{refused}");
+        assert_eq!(fs::read(dir.path().join(name)).expect("readable"), bytes);
+    }
+    let dir = published(1, &[]);
+    fs::remove_file(dir.path().join("metadata.json")).expect("removable");
     let refused = DiskStore::open(dir.path()).err().expect("must refuse");
     assert!(matches!(refused, StoreError::BadMetadata { .. }), "{refused}");
 }
