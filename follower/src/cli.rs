@@ -8,6 +8,9 @@ use url::Url;
 
 use crate::{size::ByteSize, sync::SyncMode};
 
+/// The longest time a flag takes: whoever writes more has mistaken the unit.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Copies a chain of blocks and their proofs from an upstream store and serves it to readers.
 #[derive(Debug, Parser)]
 #[command(name = "tidemark-follower", version)]
@@ -63,7 +66,7 @@ pub struct ServeArgs {
     #[arg(long, env = "TIDEMARK_ADMIN_LISTEN", value_name = "ADDR", default_value = "0.0.0.0:57292")]
     pub admin_listen: SocketAddr,
     /// How long to go on serving after SIGTERM, so that load balancers can look elsewhere first.
-    #[arg(long, env = "TIDEMARK_SHUTDOWN_DELAY", value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "TIDEMARK_SHUTDOWN_DELAY", value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub shutdown_delay: Duration,
     /// Connections that are served at once; more wait until one ends.
     #[arg(long, env = "TIDEMARK_MAX_CONNECTIONS", value_name = "COUNT", default_value_t = 1000, value_parser = positive)]
@@ -106,7 +109,7 @@ pub struct ProduceArgs {
     #[arg(long, env = "TIDEMARK_BODY_SIZE", value_name = "SIZE", default_value = "4KiB", value_parser = body_size)]
     pub body_size: ByteSize,
     /// The time from a block to its proof.
-    #[arg(long, env = "TIDEMARK_PROOF_DELAY", value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "TIDEMARK_PROOF_DELAY", value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub proof_delay: Duration,
     /// Number of blocks to make after genesis; the chain is served on when the last one is made.
     #[arg(long, env = "TIDEMARK_BLOCKS", value_name = "N")]
@@ -126,13 +129,19 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A time that every clock can add to now.
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration > LONGEST { Err("write at most 1day".to_owned()) } else { Ok(duration) }
+}
+
 /// An interval that no loop spins on.
 fn interval(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if duration < Duration::from_millis(1) {
+    let interval = duration(text)?;
+    if interval < Duration::from_millis(1) {
         return Err("an interval is at least 1ms".to_owned());
     }
-    Ok(duration)
+    Ok(interval)
 }
 
 fn body_size(text: &str) -> Result<ByteSize, String> {
@@ -194,12 +203,18 @@ mod tests {
             ("--upstream", "https://primary", "TLS"),
             ("--upstream", "http://primary/path", "http://host:port"),
             ("--poll-interval", "0s", "at least 1ms"),
+            ("--poll-interval", "400000000000years", "at most 1day"),
+            ("--shutdown-delay", "25h", "at most 1day"),
             ("--genesis", "0x12", "64 hex digits"),
             ("--max-connections", "0", "above 0"),
         ];
         for (flag, value, way_out) in bad {
             let refused = parse(&[&FOLLOW[..], &[flag, value]].concat()).expect_err("refused").to_string();
             assert!(refused.contains(way_out), "{refused}");
+        }
+        for flag in ["--block-interval", "--proof-delay"] {
+            let refused = parse(&["produce", "--data-dir", "/d", flag, "2days"]).expect_err("refused");
+            assert!(refused.to_string().contains("at most 1day"), "{refused}");
         }
         let refused = parse(&["produce", "--data-dir", "/d", "--body-size", "1GiB"]).expect_err("refused");
         assert!(refused.to_string().contains("at most 60MiB"), "{refused}");

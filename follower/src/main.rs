@@ -1,6 +1,7 @@
 //! The follower's binary: reads the command line, starts a node, and stops it on a signal.
 
-use anyhow::Context as _;
+use std::process::ExitCode;
+
 use clap::Parser as _;
 use tidemark_follower::{
     cli::{Cli, Command},
@@ -10,15 +11,28 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(cli.log_format, cli.log_filter.as_deref()).context("the log filter cannot be read")?;
+    if let Err(error) = logging::start(cli.log_format, cli.log_filter.as_deref()) {
+        eprintln!("error: the log filter cannot be read: {error}");
+        return ExitCode::FAILURE;
+    }
+    match run(cli.command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     for signal in signals {
         tokio::spawn(stop_on(signal, stop.clone()));
     }
-    let node = match cli.command {
+    let node = match command {
         Command::Follow(args) => node::follow(args).await?,
         Command::Produce(args) => node::produce(args).await?,
     };

@@ -53,7 +53,7 @@ pub enum FormatError {
         detail: String,
     },
     /// The block says that it is another one.
-    #[error("block {found} came where block {asked} was due")]
+    #[error("block {found} came where block {asked} was due: repair the upstream, or follow another one")]
     WrongNumber {
         /// The number asked for.
         asked: BlockNumber,
@@ -61,7 +61,9 @@ pub enum FormatError {
         found: BlockNumber,
     },
     /// The block extends another chain than the one held.
-    #[error("block {number} names {named} as its parent, but the block held before it is {held}")]
+    #[error(
+        "block {number} names {named} as its parent, but the block held before it is {held}: nothing is applied until it is known which chain is right"
+    )]
     WrongParent {
         /// The number of the block.
         number: BlockNumber,
@@ -71,7 +73,9 @@ pub enum FormatError {
         named: Commitment,
     },
     /// Block 0 is not the one whose genesis is pinned.
-    #[error("block 0 makes a chain of genesis {found}, but {pinned} is pinned")]
+    #[error(
+        "block 0 makes a chain of genesis {found}, but {pinned} is pinned here: correct the upstream's URL, or start with an empty data directory and the genesis you mean"
+    )]
     WrongGenesis {
         /// The genesis pinned.
         pinned: Commitment,

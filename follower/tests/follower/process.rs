@@ -20,7 +20,7 @@ fn binary(args: &[&str], dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidemark-follower"));
     command.args(args).arg("--data-dir").arg(dir);
     command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"]);
-    command.env_clear().stderr(Stdio::piped()).kill_on_drop(true);
+    command.env_clear().env("RUST_BACKTRACE", "1").stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
 
@@ -102,6 +102,7 @@ async fn check_refuses(args: &[&str], dir: &Path, expected: &[&str]) {
     let output = binary(args, dir).output().await.expect("the binary starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success(), "{args:?}");
+    assert!(!said.contains("Caused by") && !said.contains("backtrace"), "{args:?} said {said}");
     for part in expected {
         assert!(said.contains(part), "{args:?} said {said}");
     }
