@@ -19,6 +19,7 @@ use crate::{
 const NAMESPACE: &str = "tidemark-bench";
 const MAX_LAG: u32 = 2;
 const INTERVAL: &str = "250ms";
+const POLL: Duration = Duration::from_secs(1);
 const GOAL: Duration = Duration::from_millis(1500);
 /// How long readers go on after a follower is unready, to meet the last routes to it.
 const LAST_READS: Duration = Duration::from_millis(700);
@@ -52,6 +53,8 @@ async fn measure(scene: &Scene, cuts: usize) -> Result<Vec<Cut>> {
     let mut seen = Vec::new();
     for round in 0..cuts {
         let victim = format!("{SET}-{}", round % 3);
+        // A return ends in step with the operator's polling; the next cut is not to begin in step with it.
+        tokio::time::sleep(POLL * u32::try_from(round * 7 % 20)? / 20).await;
         let one = cut_once(scene, &victim).await?;
         eprintln!("cut {} of {cuts}: {victim} unready after {:.0?}", round + 1, one.unready);
         seen.push(one);
