@@ -109,7 +109,8 @@ impl<C: Connector> Engine<C> {
         self.mode == SyncMode::Auto && subscribed && learnt.learn(error, Instant::now(), rand::random())
     }
 
-    /// Shows the trouble as the replica's state, which says it once, and each time to whoever debugs.
+    /// Shows the trouble as the replica's state, which says it once, and each time to whoever debugs. A session that
+    /// ended for no trouble of the upstream's changes nothing.
     fn report(&self, trouble: &Trouble) {
         let upstream = self.upstreams[self.current].0.name();
         if trouble.is_own_failure() {
@@ -117,6 +118,8 @@ impl<C: Connector> Engine<C> {
         } else {
             tracing::debug!(upstream, "the session ended: {trouble}");
         }
-        self.context.replica.set_state(trouble.state(), &format!("{upstream}: {trouble}"));
+        if trouble.state().is_trouble() {
+            self.context.replica.set_state(trouble.state(), &format!("{upstream}: {trouble}"));
+        }
     }
 }

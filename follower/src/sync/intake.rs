@@ -9,6 +9,7 @@ use super::Trouble;
 use crate::{
     format::{self, BlockFacts},
     replica::{Batch, Replica, ReplicaError},
+    state::State,
     upstream::Answer,
 };
 
@@ -66,6 +67,7 @@ impl Intake {
         });
         if !batch.blocks.is_empty() {
             self.replica.commit(batch).await?;
+            self.replica.set_state(State::Syncing, "blocks arrive");
             self.head = head;
         }
         checked

@@ -11,7 +11,7 @@ use super::{
     Trouble,
     gather::gather,
     intake::{Fetched, Intake},
-    session::{Context, note_stall, observe, patient},
+    session::{Context, note_caught_up, observe, patient},
 };
 use crate::upstream::Upstream;
 
@@ -32,11 +32,11 @@ pub(super) async fn blocks<U: Upstream>(upstream: &U, context: &Context, mut int
 
 async fn round<U: Upstream>(upstream: &U, context: &Context, intake: &mut Intake) -> Result<(), Trouble> {
     let status = observe(upstream, context).await?;
-    note_stall(context, status.tip);
     let mut answers = answers(upstream, intake.next(), status.tip);
     loop {
         let group = gather(&mut answers, |answer| answer.as_ref().map_or(0, Fetched::len)).await;
         if group.is_empty() {
+            note_caught_up(context, status.tip);
             return Ok(());
         }
         intake.take(group).await?;

@@ -59,7 +59,7 @@ async fn admit<U: Upstream>(upstream: &U, context: &Context) -> Result<Intake, T
     if let Some(held) = context.replica.published() {
         same_block(upstream, context, held, status.tip).await?;
     }
-    context.replica.set_state(State::Syncing, "the upstream is of the same chain");
+    note_caught_up(context, status.tip);
     Intake::open(&context.replica, status.genesis).await
 }
 
@@ -101,13 +101,15 @@ async fn same_block<U: Upstream>(
     }
 }
 
-/// Shows whether the upstream's tip still rises.
-pub(super) fn note_stall(context: &Context, tip: BlockNumber) {
+/// Shows, when nothing up to the upstream's `tip` is missing here, that all is well or that the chain has stopped
+/// growing. While something is missing the state stays what it was: only a block that arrives ends a trouble.
+pub(super) fn note_caught_up(context: &Context, tip: BlockNumber) {
+    let Some(held) = context.replica.published().filter(|held| *held >= tip) else { return };
     let mut stall = context.stall.lock().unwrap_or_else(PoisonError::into_inner);
-    if stall.observe(tip, Instant::now()) {
+    if stall.observe(held, Instant::now()) {
         context.replica.set_state(State::UpstreamStalled, "its tip has stopped rising");
     } else {
-        context.replica.set_state(State::Syncing, "its tip rises");
+        context.replica.set_state(State::Syncing, "every block of the upstream is held");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tells an upstream whose tip has stopped rising from one that rises slowly. Pure.
+//! Tells a chain that has stopped growing from one that grows slowly. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +7,15 @@ use tidemark_store::BlockNumber;
 /// Twenty times the block interval of the slowest chain we know (3 s).
 const STALL_AFTER: Duration = Duration::from_secs(60);
 
-/// The last rise of an upstream's tip.
+/// The last rise of our own tip, seen whenever there was nothing left to fetch. What an upstream claims is not looked
+/// at: one absurd tip would make every later one look stalled.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct StallWatch {
     last_rise: Option<(BlockNumber, Instant)>,
 }
 
 impl StallWatch {
-    /// Takes one observation; says whether the tip has stopped rising.
+    /// Takes one observation; says whether the chain has stopped growing.
     pub(super) fn observe(&mut self, tip: BlockNumber, now: Instant) -> bool {
         match self.last_rise {
             Some((highest, since)) if tip <= highest => now.duration_since(since) >= STALL_AFTER,

@@ -12,7 +12,7 @@ use super::{
     Trouble,
     gather::gather,
     intake::{Fetched, Intake},
-    session::{Context, note_stall, observe, patient},
+    session::{Context, note_caught_up, observe, patient},
 };
 use crate::{
     replica::Batch,
@@ -118,7 +118,7 @@ pub(super) async fn watchdog<U: Upstream>(upstream: &U, context: &Context) -> Tr
             Ok(status) => status,
             Err(trouble) => return trouble,
         };
-        note_stall(context, status.tip);
+        note_caught_up(context, status.tip);
         if context.replica.published() == before && Some(status.tip) > before && silent(context).await {
             let tip = status.tip;
             return UpstreamError::Unreachable(format!("its stream is silent, its tip is {tip}")).into();

@@ -7,7 +7,9 @@ use tidemark_wire::v1::{ReplicaState, TipsResponse};
 use tonic::{Code, codegen::Bytes};
 
 use crate::{
-    harness::{Running, api, block, check_same_blocks, follow, in_state, page, proven, published, tips},
+    harness::{
+        Running, api, block, check_same_blocks, eventually, follow, in_state, page, proven, published, tips,
+    },
     scripted::{Script, Scripted},
 };
 
@@ -84,6 +86,23 @@ async fn bytes_that_are_no_block_are_invalid() {
         };
         check_survives(garbage, ReplicaState::InvalidBlock).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trouble_lasts_until_a_block_arrives_and_not_until_the_next_session() {
+    let (upstream, follower) = synced(SyncMode::Poll).await;
+    upstream.change(|script| {
+        script.blocks.insert(4, Bytes::from_static(b"garbage"));
+        script.tip = 4;
+    });
+    in_state(follower.rpc, ReplicaState::InvalidBlock).await;
+    upstream.change(|script| {
+        script.frozen_from = Some(4);
+        script.calls.clear();
+    });
+    let asked_again = async || (upstream.calls("GetBlockByNumber") >= 2).then_some(());
+    eventually("a new session asks for block 4", asked_again).await;
+    assert_eq!(tips(follower.rpc).await.state(), ReplicaState::InvalidBlock);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,10 +195,7 @@ async fn a_rate_limit_is_honoured() {
         script.status_error = Some((Code::ResourceExhausted, "Too Many Requests! Wait for 1s".to_owned()));
         script.calls.clear();
     });
-    crate::harness::eventually("the limit is met twice", async || {
-        (upstream.calls("Status") >= 2).then_some(())
-    })
-    .await;
+    eventually("the limit is met twice", async || (upstream.calls("Status") >= 2).then_some(())).await;
     assert!(upstream.calls("Status") <= 3, "{} calls", upstream.calls("Status"));
     upstream.change(|script| script.status_error = None);
     published(follower.rpc, 4).await;

@@ -40,6 +40,8 @@ pub(crate) struct Script {
     pub(crate) subscription_error: Option<(Code, String)>,
     /// No call is ever answered.
     pub(crate) frozen: bool,
+    /// No question for a block of this number or above is ever answered.
+    pub(crate) frozen_from: Option<u32>,
     /// How many calls of each kind came.
     pub(crate) calls: BTreeMap<&'static str, u32>,
 }
@@ -145,6 +147,9 @@ impl Api for Service {
         let script = self.script("GetBlockByNumber").await;
         fail_if(script.block_error)?;
         let number = request.get_ref().block_num;
+        if script.frozen_from.is_some_and(|from| number >= from) {
+            pending::<()>().await;
+        }
         let proof = script.proofs.get(&number).filter(|_| request.get_ref().include_proof()).cloned();
         Ok(Response::new(MaybeBlock { block: script.blocks.get(&number).cloned(), proof }))
     }
