@@ -10,8 +10,10 @@ pub mod freshness;
 pub mod metrics;
 pub mod names;
 pub mod options;
+pub mod queue;
 pub mod reconcile;
 mod scope;
+mod sets;
 
 use std::{net::SocketAddr, sync::Arc};
 

@@ -2,7 +2,7 @@
 //!
 //! Decides nothing; every rule lives in the modules it connects.
 
-use std::{collections::BTreeSet, convert::Infallible, fmt::Debug, hash::Hash, sync::Arc};
+use std::{convert::Infallible, fmt::Debug, hash::Hash, sync::Arc};
 
 use futures::{Stream, StreamExt as _, pin_mut, stream};
 use k8s_openapi::NamespaceResourceScope;
@@ -11,24 +11,23 @@ use kube::{
     runtime::{
         Config as ReconcilerConfig, WatchStreamExt as _, applier,
         reflector::{ObjectRef, Store, store, store::Writer},
-        watcher::{self, Event, watcher},
+        watcher::{self, watcher},
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     api::StoreReplicaSet,
-    freshness::{FleetSpec, Fleets, Shared, watch_claims, watch_pods},
+    freshness::{Fleets, Shared, watch_claims, watch_pods},
     metrics::Metrics,
     names::{MANAGED_BY_SELECTOR, SetKey},
     options::Options,
+    queue::Queue,
     reconcile::{Context, Memory, Rules, Watched, reconcile, retry},
+    sets::Sets,
 };
-
-/// Requests to reconcile that may wait; a full queue makes the watches wait.
-const QUEUE: usize = 1_024;
 
 /// What a scope is made from.
 pub(crate) struct Scope {
@@ -43,18 +42,19 @@ pub(crate) struct Scope {
 impl Scope {
     /// Serves the scope until the future is dropped. `synced` becomes true once everything that exists is known.
     pub(crate) async fn run(self, synced: watch::Sender<bool>) {
-        let (queue, requests) = mpsc::channel(QUEUE);
-        let fleets = Fleets::new(self.client.clone(), Arc::clone(&self.shared), queue.clone());
+        let queue = Arc::new(Queue::default());
+        let fleets = Fleets::new(self.client.clone(), Arc::clone(&self.shared), Arc::clone(&queue));
         let _stop = StopOnDrop(Arc::clone(&fleets));
         let _roster = self.watch_roster(&fleets).await;
-        let (watched, _owned) = self.watch_owned(&queue).await;
-        let context = self.context(watched, &fleets);
+        let (watched, _owned) = self.watch_owned(&queue);
+        let context = self.context(watched.clone(), &fleets);
         let (sets, writer) = store();
-        let _sets = self.watch_sets(writer, Arc::clone(&context), queue);
+        let _sets = self.watch_sets(writer, Arc::clone(&context), Arc::clone(&queue));
+        all_known(&watched).await;
         if sets.wait_until_ready().await.is_ok() {
             synced.send_replace(true);
         }
-        self.reconcile(sets, requests, context).await;
+        self.reconcile(sets, queue, context).await;
     }
 
     /// Starts the watches of pods and claims and waits until they know everything, so that no fleet is judged before
@@ -71,27 +71,23 @@ impl Scope {
         tasks
     }
 
-    /// Starts the watches of what the reconciler makes and waits until they know everything.
-    async fn watch_owned(&self, queue: &mpsc::Sender<SetKey>) -> (Watched, [AbortOnDropHandle<()>; 4]) {
+    /// Starts the watches of what the reconciler makes. Judging does not wait for them.
+    fn watch_owned(&self, queue: &Arc<Queue>) -> (Watched, [AbortOnDropHandle<()>; 4]) {
         let (accounts, accounts_task) = self.watch_kind(queue);
         let (services, services_task) = self.watch_kind(queue);
         let (budgets, budgets_task) = self.watch_kind(queue);
         let (statefulsets, statefulsets_task) = self.watch_kind(queue);
         let watched = Watched { accounts, services, budgets, statefulsets };
-        let _ = watched.accounts.wait_until_ready().await;
-        let _ = watched.services.wait_until_ready().await;
-        let _ = watched.budgets.wait_until_ready().await;
-        let _ = watched.statefulsets.wait_until_ready().await;
         (watched, [accounts_task, services_task, budgets_task, statefulsets_task])
     }
 
-    fn watch_kind<K>(&self, queue: &mpsc::Sender<SetKey>) -> (Store<K>, AbortOnDropHandle<()>)
+    fn watch_kind<K>(&self, queue: &Arc<Queue>) -> (Store<K>, AbortOnDropHandle<()>)
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Send + Sync,
         K: DeserializeOwned + 'static,
     {
         let (known, writer) = store();
-        (known, spawn(watch_objects(self.api(), writer, queue.clone())))
+        (known, spawn(watch_objects(self.api(), writer, Arc::clone(queue))))
     }
 
     fn api<K>(&self) -> Api<K>
@@ -119,21 +115,15 @@ impl Scope {
         &self,
         writer: Writer<StoreReplicaSet>,
         context: Arc<Context>,
-        queue: mpsc::Sender<SetKey>,
+        queue: Arc<Queue>,
     ) -> AbortOnDropHandle<()> {
-        let sets = Sets { writer, context, queue, listed: BTreeSet::new() };
-        spawn(sets.watch(self.api()))
+        spawn(Sets::new(writer, context, queue).watch(self.api()))
     }
 
-    async fn reconcile(
-        &self,
-        sets: Store<StoreReplicaSet>,
-        requests: mpsc::Receiver<SetKey>,
-        context: Arc<Context>,
-    ) {
+    async fn reconcile(&self, sets: Store<StoreReplicaSet>, queue: Arc<Queue>, context: Arc<Context>) {
         let config = ReconcilerConfig::default().concurrency(self.options.concurrency);
         let reconciler = |set, context| Box::pin(reconcile(set, context));
-        let done = applier(reconciler, retry, context, sets, references(requests), config);
+        let done = applier(reconciler, retry, context, sets, references(queue), config);
         // Errors were told by the retry policy; a set that is gone by now needs nothing.
         done.for_each(|_| std::future::ready(())).await;
     }
@@ -152,16 +142,24 @@ impl Drop for StopOnDrop {
 }
 
 fn references(
-    requests: mpsc::Receiver<SetKey>,
+    queue: Arc<Queue>,
 ) -> impl Stream<Item = Result<ObjectRef<StoreReplicaSet>, Infallible>> + Send + 'static {
-    stream::unfold(requests, async |mut requests| {
-        let SetKey { namespace, name } = requests.recv().await?;
-        Some((Ok(ObjectRef::new(&name).within(&namespace)), requests))
+    stream::unfold(queue, async |queue| {
+        let SetKey { namespace, name } = queue.pop().await;
+        Some((Ok(ObjectRef::new(&name).within(&namespace)), queue))
     })
 }
 
+/// Waits until the watches show all there is; a store without its watch ends with the scope.
+async fn all_known(watched: &Watched) {
+    let _ = watched.accounts.wait_until_ready().await;
+    let _ = watched.services.wait_until_ready().await;
+    let _ = watched.budgets.wait_until_ready().await;
+    let _ = watched.statefulsets.wait_until_ready().await;
+}
+
 /// Keeps what exists of a kind, and has the set an object belongs to reconciled when it changes.
-async fn watch_objects<K>(api: Api<K>, writer: Writer<K>, queue: mpsc::Sender<SetKey>)
+async fn watch_objects<K>(api: Api<K>, writer: Writer<K>, queue: Arc<Queue>)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + DeserializeOwned + 'static,
     K::DynamicType: Eq + Hash,
@@ -172,10 +170,8 @@ where
     while let Some(object) = touched.next().await {
         match object {
             Ok(object) => {
-                if let Some(key) = owner(&object)
-                    && queue.send(key).await.is_err()
-                {
-                    return;
+                if let Some(key) = owner(&object) {
+                    queue.push(key);
                 }
             }
             Err(error) => {
@@ -191,73 +187,4 @@ fn owner<K: Resource>(object: &K) -> Option<SetKey> {
     let owner = owners
         .find(|owner| owner.kind == "StoreReplicaSet" && owner.api_version.starts_with("tidemark.dev/"))?;
     Some(SetKey { namespace: object.namespace().unwrap_or_default(), name: owner.name.clone() })
-}
-
-/// Takes in the sets: into the store, to the fleets, and into the queue.
-struct Sets {
-    writer: Writer<StoreReplicaSet>,
-    context: Arc<Context>,
-    queue: mpsc::Sender<SetKey>,
-    listed: BTreeSet<SetKey>,
-}
-
-impl Sets {
-    async fn watch(mut self, api: Api<StoreReplicaSet>) {
-        let events = watcher(api, watcher::Config::default()).default_backoff();
-        pin_mut!(events);
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    self.writer.apply_watcher_event(&event);
-                    self.take(event).await;
-                }
-                Err(error) => tracing::warn!(
-                    %error,
-                    "the watch of StoreReplicaSets was interrupted and is taken up again; is the CRD installed?"
-                ),
-            }
-        }
-    }
-
-    async fn take(&mut self, event: Event<StoreReplicaSet>) {
-        match event {
-            Event::Init => self.listed.clear(),
-            Event::InitApply(set) => {
-                self.seen(&set);
-                self.listed.insert(SetKey::of(&set));
-            }
-            Event::InitDone => self.synced().await,
-            Event::Apply(set) => {
-                self.seen(&set);
-                self.request(SetKey::of(&set)).await;
-            }
-            Event::Delete(set) => self.gone(&SetKey::of(&set)),
-        }
-    }
-
-    fn seen(&self, set: &StoreReplicaSet) {
-        let spec = FleetSpec::of(set, self.context.rules.allow_loopback);
-        self.context.fleets.set_seen(&SetKey::of(set), spec);
-    }
-
-    async fn synced(&mut self) {
-        for key in self.context.fleets.sets() {
-            if !self.listed.contains(&key) {
-                self.gone(&key);
-            }
-        }
-        for key in std::mem::take(&mut self.listed) {
-            self.request(key).await;
-        }
-    }
-
-    fn gone(&self, key: &SetKey) {
-        self.context.fleets.set_gone(key);
-        self.context.memory.forget(key);
-    }
-
-    async fn request(&self, key: SetKey) {
-        // The reconciler ends only with this scope, and this task with it.
-        let _ = self.queue.send(key).await;
-    }
 }

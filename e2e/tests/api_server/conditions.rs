@@ -1,11 +1,16 @@
 //! Conditions: bad input and bad weather, each naming the object, the cause and the way out.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
+use k8s_openapi::api::events::v1::Event;
+use kube::{
+    Api,
+    api::{ApiResource, DynamicObject, ListParams, Patch, PostParams},
+};
 use serde_json::json;
 use tidemark_e2e::scripted::Script;
 use tidemark_operator::api::StoreReplicaSet;
 
-use crate::world::{World, status_of, until};
+use crate::world::{World, set, status_of, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreachable_primary_is_named_with_its_error_and_takes_nobody_out() {
@@ -122,4 +127,32 @@ async fn the_status_tells_the_story() {
     );
     assert_eq!(status.observed_generation, Some(1));
     world.condition_is("Available", "True", "EnoughReplicasServe").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_cannot_be_read_stalls_no_other_and_is_judged_as_it_was() {
+    let world = World::with_fleet("unreadable", 2, |_| {}).await;
+    let beyond = Patch::Merge(json!({ "status": { "fleetTip": 5_000_000_000_u64 } }));
+    let sets: Api<DynamicObject> = Api::namespaced_with(
+        world.client.clone(),
+        &world.namespace,
+        &ApiResource::erase::<StoreReplicaSet>(&()),
+    );
+    sets.patch_status("set", &Default::default(), &beyond).await.unwrap();
+    world.api().create(&PostParams::default(), &set("other", world.spec())).await.unwrap();
+    until("the other set to be followed", async || {
+        let other: StoreReplicaSet = world.api().get("other").await?;
+        let conditions = other.status.unwrap_or_default().conditions;
+        conditions.into_iter().find(|condition| condition.type_ == "Accepted").context("not yet")
+    })
+    .await;
+    let event = until("an event that names the field", async || {
+        let events = world.api::<Event>().list(&ListParams::default()).await?.items;
+        events.into_iter().find(|event| event.reason.as_deref() == Some("Unreadable")).context("no event yet")
+    })
+    .await;
+    assert!(event.note.is_some_and(|note| note.contains("5000000000")));
+    world.primary.say(|primary| primary.tip = Some(200));
+    world.follower(0).say(|follower| follower.tip = Some(200));
+    world.gate_is(1, "False", "Lagging").await;
 }

@@ -1,6 +1,7 @@
 //! The objects of a set: made, kept, and never taken from somebody else.
 
 use anyhow::{Context as _, ensure};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{Service, ServiceAccount},
@@ -93,4 +94,33 @@ async fn an_operator_that_restarts_changes_no_object() {
     })
     .await;
     assert_eq!(world.statefulset().await.resource_version(), before);
+}
+
+/// The accounts of as many sets as this, which are made by hand.
+const MANY: u32 = 1_100;
+
+async fn make_accounts(world: &World) {
+    let accounts = stream::iter(0..MANY).map(|at| async move {
+        let account = json!({ "metadata": {
+            "name": format!("a-{at}"),
+            "labels": { "app.kubernetes.io/managed-by": "tidemark-operator" },
+            "ownerReferences": [{
+                "apiVersion": "tidemark.dev/v1alpha1", "kind": "StoreReplicaSet", "name": format!("a-{at}"), "uid": "u",
+            }],
+        } });
+        let account: ServiceAccount = serde_json::from_value(account)?;
+        world.api().create(&PostParams::default(), &account).await?;
+        anyhow::Ok(())
+    });
+    accounts.buffer_unordered(32).try_collect::<()>().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_starts_among_more_objects_than_any_queue_has_room_for() {
+    let mut world = World::new("many").await;
+    world.operator = None;
+    make_accounts(&world).await;
+    world.start_operator();
+    world.create(world.spec()).await;
+    world.statefulset().await;
 }

@@ -8,7 +8,7 @@ use std::{
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use tidemark_judge::{PodUid, VolumeUid};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
     snapshot::Snapshot,
     state::Pods,
 };
-use crate::{clock::Clock, metrics::Metrics, names::SetKey};
+use crate::{clock::Clock, metrics::Metrics, names::SetKey, queue::Queue};
 
 /// What all fleets share.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub struct Fleets {
     client: Client,
     shared: Arc<Shared>,
     /// Where to tell that a set's decisions have changed.
-    decided: mpsc::Sender<SetKey>,
+    decided: Arc<Queue>,
     known: Mutex<Known>,
 }
 
@@ -78,8 +78,8 @@ struct Handle {
 }
 
 impl Fleets {
-    /// No fleets yet. Keys of sets whose decisions change are sent to `decided`.
-    pub fn new(client: Client, shared: Arc<Shared>, decided: mpsc::Sender<SetKey>) -> Arc<Self> {
+    /// No fleets yet. Keys of sets whose decisions change are put into `decided`.
+    pub fn new(client: Client, shared: Arc<Shared>, decided: Arc<Queue>) -> Arc<Self> {
         Arc::new(Self { client, shared, decided, known: Mutex::default() })
     }
 
@@ -212,9 +212,9 @@ impl Fleets {
         uid.unwrap_or_else(|| pod.uid.as_str().into())
     }
 
-    /// Tells that a set's decisions changed. When nobody has time to hear it, the status follows at its next refresh.
+    /// Tells that a set's decisions changed.
     pub(super) fn decided(&self, key: &SetKey) {
-        let _ = self.decided.try_send(key.clone());
+        self.decided.push(key.clone());
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -1,0 +1,156 @@
+//! Takes in the sets: into the store, to the fleets, and into the queue of those to reconcile.
+//!
+//! A set that cannot be read stalls no other: it stays what it was when it last could be, and people are told.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use futures::{StreamExt as _, pin_mut};
+use kube::{
+    Api,
+    core::{DeserializeGuard, error_boundary::InvalidObject},
+    runtime::{
+        WatchStreamExt as _,
+        reflector::{ObjectRef, store::Writer},
+        watcher::{self, Event, watcher},
+    },
+};
+
+use crate::{
+    api::StoreReplicaSet,
+    freshness::{Announcement, FleetSpec, set_reference},
+    names::SetKey,
+    queue::Queue,
+    reconcile::Context,
+};
+
+/// A set, or why it cannot be read.
+pub(crate) type Guarded = DeserializeGuard<StoreReplicaSet>;
+
+/// What of a set calls for reconciling when it changes: not its status, which is this program's own.
+type Asked = (Option<String>, Option<i64>, Option<BTreeMap<String, String>>);
+
+/// The sets as the watch shows them.
+pub(crate) struct Sets {
+    writer: Writer<StoreReplicaSet>,
+    context: Arc<Context>,
+    queue: Arc<Queue>,
+    listed: BTreeSet<SetKey>,
+    asked: BTreeMap<SetKey, Asked>,
+}
+
+impl Sets {
+    pub(crate) fn new(writer: Writer<StoreReplicaSet>, context: Arc<Context>, queue: Arc<Queue>) -> Self {
+        Self { writer, context, queue, listed: BTreeSet::new(), asked: BTreeMap::new() }
+    }
+
+    /// Watches until the future is dropped.
+    pub(crate) async fn watch(mut self, api: Api<Guarded>) {
+        let events = watcher(api, watcher::Config::default()).default_backoff();
+        pin_mut!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    let Some(event) = self.readable(event) else { continue };
+                    self.writer.apply_watcher_event(&event);
+                    self.take(event);
+                }
+                Err(error) => tracing::warn!(
+                    %error,
+                    "the watch of StoreReplicaSets was interrupted and is taken up again; is the CRD installed?"
+                ),
+            }
+        }
+    }
+
+    /// The event with the set as last read, if it cannot be read now; None if it never could.
+    fn readable(&self, event: Event<Guarded>) -> Option<Event<StoreReplicaSet>> {
+        Some(match event {
+            Event::Init => Event::Init,
+            Event::InitApply(set) => Event::InitApply(self.read(set)?),
+            Event::InitDone => Event::InitDone,
+            Event::Apply(set) => Event::Apply(self.read(set)?),
+            Event::Delete(DeserializeGuard(set)) => {
+                Event::Delete(set.or_else(|unreadable| self.last_read(&unreadable).ok_or(())).ok()?)
+            }
+        })
+    }
+
+    fn read(&self, DeserializeGuard(set): Guarded) -> Option<StoreReplicaSet> {
+        match set {
+            Ok(set) => Some(set),
+            Err(unreadable) => {
+                self.tell(&unreadable);
+                self.last_read(&unreadable)
+            }
+        }
+    }
+
+    fn last_read(&self, unreadable: &InvalidObject) -> Option<StoreReplicaSet> {
+        let SetKey { namespace, name } = key_of(unreadable);
+        let known = self.writer.as_reader().get(&ObjectRef::new(&name).within(&namespace))?;
+        Some(StoreReplicaSet::clone(&known))
+    }
+
+    fn tell(&self, unreadable: &InvalidObject) {
+        let about =
+            set_reference(&key_of(unreadable), unreadable.metadata.uid.as_deref().unwrap_or_default());
+        let note = format!(
+            "this StoreReplicaSet cannot be read and stays what it was when it last could be: {}: correct the field, \
+             or install the definition that belongs to this version",
+            unreadable.error
+        );
+        self.context.fleets.tell(Announcement { about, warning: true, reason: "Unreadable", note });
+    }
+
+    fn take(&mut self, event: Event<StoreReplicaSet>) {
+        match event {
+            Event::Init => self.listed.clear(),
+            Event::InitApply(set) => {
+                self.seen(&set);
+                self.listed.insert(SetKey::of(&set));
+            }
+            Event::InitDone => self.synced(),
+            Event::Apply(set) => {
+                if self.seen(&set) {
+                    self.queue.push(SetKey::of(&set));
+                }
+            }
+            Event::Delete(set) => self.gone(&SetKey::of(&set)),
+        }
+    }
+
+    /// Has the set judged as it is now; says whether it is to be reconciled.
+    fn seen(&mut self, set: &StoreReplicaSet) -> bool {
+        let key = SetKey::of(set);
+        self.context.fleets.set_seen(&key, FleetSpec::of(set, self.context.rules.allow_loopback));
+        let metadata = &set.metadata;
+        let asked = (metadata.uid.clone(), metadata.generation, metadata.annotations.clone());
+        self.asked.insert(key, asked.clone()) != Some(asked)
+    }
+
+    fn synced(&mut self) {
+        for key in self.context.fleets.sets() {
+            if !self.listed.contains(&key) {
+                self.gone(&key);
+            }
+        }
+        std::mem::take(&mut self.listed).into_iter().for_each(|key| self.queue.push(key));
+    }
+
+    fn gone(&mut self, key: &SetKey) {
+        self.asked.remove(key);
+        self.context.fleets.set_gone(key);
+        self.context.memory.forget(key);
+    }
+}
+
+fn key_of(unreadable: &InvalidObject) -> SetKey {
+    let metadata = &unreadable.metadata;
+    SetKey {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: metadata.name.clone().unwrap_or_default(),
+    }
+}
