@@ -1,7 +1,7 @@
 //! Writes the gate condition of one fleet's pods, and no other condition.
 //!
-//! Every attempt takes the order as it is then, never one from before a wait. At most one write per pod is under way.
-//! Decides nothing about freshness.
+//! Every attempt takes the order as it is then, never one from before a wait. At most one write per pod is under way,
+//! and whoever undoes a gate again and again is answered ever less often. Decides nothing about freshness.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +23,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{fleets::Fleets, member::SeenPod, state::Pods};
+use super::{
+    attempts::{Attempts, Written, kind},
+    fleets::Fleets,
+    member::SeenPod,
+    state::Pods,
+};
 use crate::{
     clock::Clock,
     metrics::Metrics,
@@ -32,10 +37,6 @@ use crate::{
 
 /// The longest one write may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-/// A gate that could not be written is tried again at least this often.
-const LAST_RETRY: Duration = Duration::from_secs(5);
-
 /// One gate to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Order {
@@ -70,15 +71,8 @@ pub(super) struct Writer {
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// What is known of writes to one pod.
-#[derive(Debug, Default)]
-struct Attempts {
-    /// The pod's version after the last write: orders based on an older sight know nothing of it.
-    written: u64,
-    retry: Option<(Instant, Duration)>,
-}
-
-type Done = (PodUid, Result<Box<SeenPod>, kube::Error>);
+/// What came of an attempt; None when there was nothing to write any more.
+type Done = (PodUid, Option<Result<Written, kube::Error>>);
 
 impl Writer {
     /// Carries out orders as they come.
@@ -88,48 +82,62 @@ impl Writer {
         let mut writes: JoinSet<Done> = JoinSet::new();
         loop {
             let standing = orders.borrow_and_update().clone();
-            attempts.retain(|uid, _| standing.contains_key(uid) || busy.contains(uid));
+            let now = Instant::now();
+            attempts.retain(|uid, tried| {
+                standing.contains_key(uid) || busy.contains(uid) || tried.is_recent(now)
+            });
             for (uid, order) in standing {
                 let tried = attempts.entry(uid.clone()).or_default();
-                if tried.may_write(&order) && busy.insert(uid) {
-                    writes.spawn(self.write(order));
+                if tried.may_write(order.pod.version, kind(&order.write), now) && busy.insert(uid.clone()) {
+                    writes.spawn(self.write(uid, orders.clone()));
                 }
             }
-            let retry =
-                attempts.iter().filter(|(uid, _)| !busy.contains(*uid)).filter_map(|(_, tried)| tried.next());
+            let idle = attempts.iter().filter(|(uid, _)| !busy.contains(*uid));
+            let retry = idle.filter_map(|(_, tried)| tried.next(now));
             let retry = retry.min();
             tokio::select! {
                 changed = orders.changed() => if changed.is_err() { return },
                 Some(Ok((uid, result))) = writes.join_next() => {
                     busy.remove(&uid);
-                    attempts.entry(uid).or_default().note(result.as_deref());
+                    if let Some(result) = result {
+                        attempts.entry(uid).or_default().note(result, Instant::now());
+                    }
                 }
                 () = until(retry) => {}
             }
         }
     }
 
-    fn write(&self, order: Order) -> impl Future<Output = Done> + Send + use<> {
+    fn write(
+        &self,
+        uid: PodUid,
+        orders: watch::Receiver<Orders>,
+    ) -> impl Future<Output = Done> + Send + use<> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let (permits, fleets) = (Arc::clone(&self.permits), Arc::clone(&self.fleets));
         let (clock, metrics, namespace) = (self.clock, Arc::clone(&self.metrics), self.namespace.clone());
         async move {
             let permit = permits.acquire_owned().await;
+            let Some(order) = orders.borrow().get(&uid).cloned() else { return (uid, None) };
             let result = patch(&pods, &order).await;
             drop(permit);
             metrics.gate_written(outcome(&result), order.write.open, clock.since(order.at));
-            match &result {
-                Ok(pod) => {
-                    tracing::info!(%namespace, pod = %order.pod.name, open = order.write.open, reason = %order.write.reason, "wrote gate");
-                    fleets.pod_written(&namespace, pod);
-                }
-                Err(error) => {
-                    tracing::warn!(%namespace, pod = %order.pod.name, open = order.write.open, %error, "could not write gate");
-                }
-            }
-            let seen = result.map(|pod| Box::new(SeenPod::of(&pod).unwrap_or_else(|| order.pod.clone())));
-            (order.pod.uid, seen)
+            tell(&namespace, &order, result.as_ref().err());
+            let written = result.map(|pod| {
+                fleets.pod_written(&namespace, &pod);
+                let version = SeenPod::of(&pod).map_or(order.pod.version, |pod| pod.version);
+                Written { version, write: kind(&order.write) }
+            });
+            (uid, Some(written))
         }
+    }
+}
+
+fn tell(namespace: &str, order: &Order, error: Option<&kube::Error>) {
+    let (pod, open, reason) = (&order.pod.name, order.write.open, order.write.reason);
+    match error {
+        None => tracing::info!(namespace, %pod, open, %reason, "wrote gate"),
+        Some(error) => tracing::warn!(namespace, %pod, open, %error, "could not write gate"),
     }
 }
 
@@ -179,35 +187,23 @@ async fn until(instant: Option<Instant>) {
     }
 }
 
-impl Attempts {
-    fn may_write(&self, order: &Order) -> bool {
-        order.pod.version >= self.written && self.retry.is_none_or(|(at, _)| at <= Instant::now())
-    }
-
-    fn next(&self) -> Option<Instant> {
-        self.retry.map(|(at, _)| at).filter(|at| *at > Instant::now())
-    }
-
-    fn note<E>(&mut self, result: Result<&SeenPod, E>) {
-        match result {
-            Ok(pod) => *self = Self { written: pod.version, retry: None },
-            Err(_) => {
-                let wait = self.retry.map_or(FIRST_RETRY, |(_, last)| (last * 2).min(LAST_RETRY));
-                self.retry = Some((Instant::now() + wait, wait));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{convert::Infallible, sync::Arc, time::Duration};
 
     use jiff::Timestamp;
-    use serde_json::json;
+    use kube::{Client, client::Body};
+    use serde_json::{Value, json};
     use tidemark_judge::{GateWrite, Judgement, Moment, Reason, Verdict};
+    use tokio::sync::{Semaphore, mpsc, watch};
+    use tokio_util::sync::CancellationToken;
 
-    use super::{Attempts, LAST_RETRY, Order, Orders, SeenPod, body, orders};
+    use super::{Order, Orders, SeenPod, Writer, body, orders};
+    use crate::{
+        clock::Clock,
+        freshness::{Fleets, Shared},
+        metrics::Metrics,
+    };
 
     fn pod(gate: Option<&str>) -> SeenPod {
         let conditions = gate.map(|status| json!([{ "type": "tidemark.dev/in-sync", "status": status }]));
@@ -248,24 +244,43 @@ mod tests {
         assert_eq!(patch["status"]["conditions"][0].get("lastTransitionTime"), None);
     }
 
-    #[test]
-    fn an_order_from_before_the_last_write_is_not_carried_out_and_one_from_it_is() {
-        let mut attempts = Attempts::default();
-        attempts.note::<()>(Ok(&SeenPod { version: 18, ..pod(None) }));
-        assert!(!attempts.may_write(&order(true, None)));
-        let later = Order { pod: SeenPod { version: 18, ..pod(None) }, ..order(true, None) };
-        assert!(attempts.may_write(&later));
+    /// An API server that tells what is asked of it, and finds everything in conflict.
+    fn server(asked: mpsc::UnboundedSender<Value>) -> Client {
+        let answer = move |request: http::Request<Body>| {
+            let asked = asked.clone();
+            async move {
+                let body = request.into_body().collect_bytes().await.expect("a body");
+                asked.send(serde_json::from_slice(&body).expect("JSON")).expect("somebody listens");
+                let status =
+                    json!({ "kind": "Status", "apiVersion": "v1", "code": 409, "status": "Failure" });
+                let body = Body::from(serde_json::to_vec(&status).expect("JSON"));
+                Ok::<_, Infallible>(http::Response::builder().status(409).body(body).expect("a response"))
+            }
+        };
+        Client::new(tower::service_fn(answer), "n")
     }
 
-    #[test]
-    fn failed_writes_wait_longer_each_time_and_never_longer_than_five_seconds() {
-        let mut attempts = Attempts::default();
-        for _ in 0..20 {
-            attempts.note(Err(()));
+    fn writer(client: Client, permits: &Arc<Semaphore>) -> Writer {
+        let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new()));
+        let shared = Shared::new(&client, clock, Arc::clone(&metrics), 1, CancellationToken::new());
+        let fleets = Fleets::new(client.clone(), shared, Arc::default());
+        Writer { namespace: "n".to_owned(), client, fleets, permits: Arc::clone(permits), clock, metrics }
+    }
+
+    #[tokio::test]
+    async fn an_order_that_waited_for_its_turn_is_carried_out_as_it_is_then() {
+        let (told, mut asked) = mpsc::unbounded_channel();
+        let permits = Arc::new(Semaphore::new(0));
+        let (orders, seen) = watch::channel(Orders::from([("u".into(), order(true, Some("False")))]));
+        let running = tokio::spawn(writer(server(told), &permits).run(seen));
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
         }
-        assert!(!attempts.may_write(&order(true, None)));
-        assert_eq!(attempts.retry.map(|(_, wait)| wait), Some(LAST_RETRY));
-        assert!(LAST_RETRY <= Duration::from_secs(5));
+        orders.send_replace(Orders::from([("u".into(), order(false, Some("True")))]));
+        permits.add_permits(1);
+        let patch = asked.recv().await.expect("a write");
+        assert_eq!(patch["status"]["conditions"][0]["status"], "False");
+        running.abort();
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod announce;
 mod answer;
+mod attempts;
 mod fleet;
 mod fleets;
 mod gate;
