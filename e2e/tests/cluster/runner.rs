@@ -1,6 +1,6 @@
 //! Runs stories, each in a namespace of its own, and tells what a failed one left behind.
 
-use std::{future::Future, pin::Pin, time::Instant};
+use std::{future::Future, pin::Pin, process, time::Instant};
 
 use anyhow::{Context as _, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -35,16 +35,24 @@ where
 pub(crate) fn run(stories: Vec<Story>) -> ! {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let target = Target::choose().expect("a cluster to test on");
+    let target = prepare(&arguments).unwrap_or_else(|error| {
+        eprintln!("no story can be played: {error:#}");
+        process::exit(1)
+    });
     let not_run: Vec<_> =
         stories.iter().filter(|s| s.needs_nodes && !target.node_access).map(|s| s.name).collect();
-    if !arguments.list {
-        install::operator(&target).expect("the operator can be installed");
-    }
     let trials = stories.into_iter().map(|story| trial(story, &target)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     not_run.iter().for_each(|name| println!("not run, for it needs access to the nodes: {name}"));
     conclusion.exit()
+}
+
+fn prepare(arguments: &Arguments) -> Result<Target> {
+    let target = Target::choose()?;
+    if !arguments.list {
+        install::operator(&target).context("the operator cannot be installed")?;
+    }
+    Ok(target)
 }
 
 fn trial(story: Story, target: &Target) -> Trial {
