@@ -1,6 +1,9 @@
 //! The program `tidemark-operator`.
 
-use std::process::ExitCode;
+use std::{
+    io::{IsTerminal as _, stderr},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
@@ -51,7 +54,10 @@ async fn run(options: Options) -> Result<()> {
 
 fn log(options: &Options) -> Result<()> {
     let filter = EnvFilter::try_new(&options.log_filter).context("--log-filter is no tracing filter")?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal());
     match options.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
