@@ -165,12 +165,8 @@ impl Metrics {
     /// A set was judged.
     pub fn judged(&self, key: &SetKey, judgement: &Judgement) {
         let set = Set { namespace: key.namespace.clone(), set: key.name.clone() };
-        if let Some(tip) = judgement.fleet_tip {
-            self.fleet_tip.get_or_create(&set).set(tip.0.into());
-        }
-        if let Some(tip) = judgement.proven_tip {
-            self.proven_tip.get_or_create(&set).set(tip.0.into());
-        }
+        set_or_end(&self.fleet_tip, &set, judgement.fleet_tip.map(|tip| tip.0));
+        set_or_end(&self.proven_tip, &set, judgement.proven_tip.map(|tip| tip.0));
         let series: Vec<_> = judgement.verdicts.iter().map(|verdict| self.show(key, verdict)).collect();
         self.keep_only(key, series);
     }
@@ -183,9 +179,7 @@ impl Metrics {
             reason: verdict.reason.as_str(),
         };
         self.serves.get_or_create(&series).set(verdict.serves.into());
-        if let Some(lag) = verdict.lag {
-            self.lag.get_or_create(&series.replica()).set(lag.into());
-        }
+        set_or_end(&self.lag, &series.replica(), verdict.lag);
         series
     }
 
@@ -236,6 +230,14 @@ impl Reasoned {
     }
 }
 
+/// Shows a value; one that is unknown is not shown, rather than as it last was.
+fn set_or_end<L: Clone + Eq + std::hash::Hash>(family: &Family<L, Gauge>, labels: &L, value: Option<u32>) {
+    match value {
+        Some(value) => drop(family.get_or_create(labels).set(value.into())),
+        None => drop(family.remove(labels)),
+    }
+}
+
 /// 1 ms to 8 s.
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 2.0, 14))
@@ -264,6 +266,17 @@ mod tests {
             gate: None,
         };
         Judgement { verdicts: vec![verdict], fleet_tip: Some(BlockNumber(7)), ..Judgement::default() }
+    }
+
+    #[test]
+    fn what_is_unknown_is_not_shown_as_it_last_was() {
+        let (metrics, key) = (Metrics::new(), SetKey { namespace: "n".into(), name: "a".into() });
+        metrics.judged(&key, &judgement(Reason::InSync, true));
+        let mut silent = judgement(Reason::Unknown, false);
+        (silent.verdicts[0].lag, silent.fleet_tip) = (None, None);
+        metrics.judged(&key, &silent);
+        let text = metrics.text().expect("text");
+        assert!(!text.contains("lag_blocks{") && !text.contains("fleet_tip_blocks{"), "{text}");
     }
 
     #[test]
