@@ -17,6 +17,8 @@ use crate::names::{FIELD_MANAGER, SetKey};
 
 /// Events that may wait; more at once would tell nobody anything.
 const QUEUE: usize = 1_024;
+/// The longest note the API server takes, in bytes.
+const NOTE_LIMIT: usize = 1_024;
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One thing to tell.
@@ -56,7 +58,7 @@ async fn publish(client: Client, mut queue: mpsc::Receiver<Announcement>) {
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
             reason: reason.to_owned(),
-            note: Some(note),
+            note: Some(shortened(note)),
             action: "Judge".to_owned(),
             secondary: None,
         };
@@ -66,6 +68,16 @@ async fn publish(client: Client, mut queue: mpsc::Receiver<Announcement>) {
             Err(_) => tracing::warn!("publishing an event took too long"),
         }
     }
+}
+
+/// A note that fits: the log has it in full.
+fn shortened(mut note: String) -> String {
+    const MORE: &str = "…";
+    if note.len() > NOTE_LIMIT {
+        note.truncate(note.floor_char_boundary(NOTE_LIMIT - MORE.len()));
+        note.push_str(MORE);
+    }
+    note
 }
 
 /// Refers to a set.
@@ -107,7 +119,7 @@ mod tests {
     use k8s_openapi::api::core::v1::ObjectReference;
     use tidemark_judge::{BlockNumber, Event, GateWrite, Judgement, Moment, Reason, Verdict};
 
-    use super::{Snapshot, transitions};
+    use super::{NOTE_LIMIT, Snapshot, shortened, transitions};
 
     fn snapshot(serves: bool, reason: Reason, gate: Option<GateWrite>) -> Snapshot {
         let verdict = Verdict {
@@ -133,6 +145,13 @@ mod tests {
     fn check(before: &Snapshot, after: &Snapshot, expected: &[&str]) {
         let told = transitions(before, after, &ObjectReference::default());
         assert_eq!(told.iter().map(|told| told.note.as_str()).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_note_is_cut_to_what_the_server_takes_between_two_characters() {
+        assert_eq!(shortened("short".to_owned()), "short");
+        let cut = shortened("é".repeat(NOTE_LIMIT));
+        assert!(cut.ends_with("é…") && cut.len() <= NOTE_LIMIT, "{} bytes", cut.len());
     }
 
     #[test]
