@@ -64,10 +64,6 @@ pub async fn run(client: Client, options: Options, token: CancellationToken) -> 
 type Scopes = (Vec<(Scope, watch::Sender<bool>)>, Vec<watch::Receiver<bool>>);
 
 fn scopes(client: &Client, options: &Options, shared: &Arc<Shared>, metrics: &Arc<Metrics>) -> Scopes {
-    let namespaces: Vec<_> = match options.namespaces.as_slice() {
-        [] => vec![None],
-        some => some.iter().cloned().map(Some).collect(),
-    };
     let scope = |namespace| {
         let (synced, seen) = watch::channel(false);
         let scope = Scope {
@@ -79,5 +75,5 @@ fn scopes(client: &Client, options: &Options, shared: &Arc<Shared>, metrics: &Ar
         };
         ((scope, synced), seen)
     };
-    namespaces.into_iter().map(scope).unzip()
+    options.scopes().into_iter().map(scope).unzip()
 }

@@ -1,6 +1,6 @@
 //! The command line of `tidemark-operator`; every flag is an environment variable `TIDEMARK_OPERATOR_…` too.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -54,6 +54,15 @@ pub struct Options {
     pub gate_writes: u16,
 }
 
+impl Options {
+    /// The namespaces to serve, each once; None: all of them.
+    pub(crate) fn scopes(&self) -> BTreeSet<Option<String>> {
+        let named = self.namespaces.iter().filter(|name| !name.is_empty()).cloned().map(Some);
+        let named: BTreeSet<_> = named.collect();
+        if named.is_empty() { [None].into() } else { named }
+    }
+}
+
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -80,6 +89,17 @@ impl Default for Options {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
+
+    #[test]
+    fn a_namespace_named_twice_is_served_once_and_an_empty_name_is_none() {
+        let scopes = |names: &[&str]| {
+            let namespaces = names.iter().map(ToString::to_string).collect();
+            super::Options { namespaces, ..super::Options::default() }.scopes()
+        };
+        assert_eq!(scopes(&[]), [None].into());
+        assert_eq!(scopes(&[""]), [None].into());
+        assert_eq!(scopes(&["b", "a", "b"]), [Some("a".to_owned()), Some("b".to_owned())].into());
+    }
 
     #[test]
     fn the_command_line_is_consistent_and_every_flag_has_its_variable() {
