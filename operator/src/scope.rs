@@ -62,7 +62,7 @@ impl Scope {
     async fn watch_roster(&self, fleets: &Arc<Fleets>) -> [AbortOnDropHandle<()>; 2] {
         let (pods, mut pods_synced) = watch::channel(false);
         let (claims, mut claims_synced) = watch::channel(false);
-        let pods = watch_pods(self.api(), self.namespace.clone(), Arc::clone(fleets), pods);
+        let pods = watch_pods(self.api(), Arc::clone(fleets), pods);
         let claims = watch_claims(self.api(), Arc::clone(fleets), claims);
         let tasks = [spawn(pods), spawn(claims)];
         // An error means that the watch ended, which it does only with this scope.

@@ -1,7 +1,7 @@
 //! All fleets of the operator, and where the watches put what they see.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -18,7 +18,7 @@ use super::{
     member::SeenPod,
     policy::FleetSpec,
     primary::Primaries,
-    roster::set_of,
+    roster::{Claim, set_of},
     snapshot::Snapshot,
     state::Pods,
 };
@@ -66,8 +66,7 @@ pub struct Fleets {
 struct Known {
     fleets: BTreeMap<SetKey, Handle>,
     pods: BTreeMap<SetKey, Arc<Pods>>,
-    /// UIDs of claims by namespace and name.
-    claims: BTreeMap<(String, String), VolumeUid>,
+    claims: BTreeMap<Claim, VolumeUid>,
 }
 
 struct Handle {
@@ -149,8 +148,21 @@ impl Fleets {
 
     /// Takes a pod as the watch shows it; a sight older than the one known is ignored.
     pub(super) fn pod_seen(&self, pod: &Pod) {
-        let (Some(key), Some(seen)) = (set_of(pod), SeenPod::of(pod)) else { return };
-        self.change_pods(&key, |pods| insert_newer(pods, seen));
+        let Some(seen) = SeenPod::of(pod) else { return };
+        let key = set_of(pod);
+        if let Some(left) = self.set_with(&seen.uid, key.as_ref()).filter(|left| Some(left) != key.as_ref()) {
+            self.change_pods(&left, |pods| drop(pods.remove(&seen.uid)));
+        }
+        if let Some(key) = key {
+            self.change_pods(&key, |pods| insert_newer(pods, seen));
+        }
+    }
+
+    /// The set in which a pod is known, looked for in the likely one first.
+    fn set_with(&self, uid: &PodUid, likely: Option<&SetKey>) -> Option<SetKey> {
+        let known = self.known();
+        let holds = |key: &&SetKey| known.pods.get(*key).is_some_and(|pods| pods.contains_key(uid));
+        likely.into_iter().chain(known.pods.keys()).find(holds).cloned()
     }
 
     /// Takes a pod as it is after a write of ours, unless it has been deleted meanwhile.
@@ -170,11 +182,10 @@ impl Fleets {
         self.change_pods(&key, |pods| drop(pods.remove(&seen.uid)));
     }
 
-    /// Forgets every pod of these namespaces (all when None) that is not listed.
-    pub(super) fn only_pods(&self, namespace: Option<&str>, listed: &std::collections::BTreeSet<PodUid>) {
+    /// Forgets every pod that is not listed.
+    pub(super) fn only_pods(&self, listed: &BTreeSet<PodUid>) {
         let keys: Vec<_> = self.known().pods.keys().cloned().collect();
-        for key in keys.into_iter().filter(|key| namespace.is_none_or(|namespace| key.namespace == namespace))
-        {
+        for key in keys {
             self.change_pods(&key, |pods| pods.retain(|uid, _| listed.contains(uid)));
         }
     }
@@ -196,13 +207,17 @@ impl Fleets {
     }
 
     /// Takes a claim's UID, or forgets it.
-    pub(super) fn claim_seen(&self, namespace: &str, name: &str, uid: Option<&str>) {
-        let claim = (namespace.to_owned(), name.to_owned());
+    pub(super) fn claim_seen(&self, claim: Claim, uid: Option<&str>) {
         let claims = &mut self.known().claims;
         match uid {
             Some(uid) => drop(claims.insert(claim, uid.into())),
             None => drop(claims.remove(&claim)),
         }
+    }
+
+    /// Forgets every claim that is not listed.
+    pub(super) fn only_claims(&self, listed: &BTreeSet<Claim>) {
+        self.known().claims.retain(|claim, _| listed.contains(claim));
     }
 
     /// The UID of what holds a pod's data: its claim, or the pod itself.
@@ -227,5 +242,67 @@ fn insert_newer(pods: &mut Pods, seen: SeenPod) {
     let newer = pods.get(&seen.uid).is_none_or(|known| known.version <= seen.version);
     if newer {
         pods.insert(seen.uid.clone(), seen);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, sync::Arc};
+
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::{Client, client::Body};
+    use serde_json::json;
+    use tidemark_judge::PodUid;
+    use tokio_util::sync::CancellationToken;
+
+    use super::{Fleets, Shared};
+    use crate::{clock::Clock, metrics::Metrics};
+
+    fn fleets() -> Arc<Fleets> {
+        let nobody = tower::service_fn(async |_: http::Request<Body>| {
+            Err::<http::Response<Body>, _>(std::io::Error::other("nobody is asked here"))
+        });
+        let client = Client::new(nobody, "n");
+        let shared =
+            Shared::new(&client, Clock::start(), Arc::new(Metrics::new()), 1, CancellationToken::new());
+        Fleets::new(client, shared, Arc::default())
+    }
+
+    fn pod(instance: &str, owner: Option<&str>) -> Pod {
+        let owners = owner.map(|name| {
+            json!([{ "apiVersion": "apps/v1", "kind": "StatefulSet", "name": name, "uid": "s", "controller": true }])
+        });
+        let pod = json!({ "metadata": {
+            "name": "a-0", "namespace": "n", "uid": "u", "resourceVersion": "17", "ownerReferences": owners,
+            "labels": { "app.kubernetes.io/instance": instance },
+        } });
+        serde_json::from_value(pod).expect("a pod")
+    }
+
+    fn sets(fleets: &Fleets) -> Vec<String> {
+        fleets.known().pods.keys().map(ToString::to_string).collect()
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_its_statefulset_let_go_is_judged_on_and_one_that_left_its_service_is_not() {
+        let fleets = fleets();
+        fleets.pod_seen(&pod("a", Some("a")));
+        fleets.pod_seen(&pod("a", None));
+        assert_eq!(sets(&fleets), ["n/a"]);
+        fleets.pod_seen(&pod("b", Some("a")));
+        assert_eq!(sets(&fleets), [""; 0]);
+        fleets.pod_seen(&pod("a", Some("a")));
+        fleets.pod_seen(&pod("b", None));
+        assert_eq!(sets(&fleets), ["n/b"]);
+    }
+
+    #[tokio::test]
+    async fn what_a_new_list_lacks_is_forgotten() {
+        let fleets = fleets();
+        fleets.pod_seen(&pod("a", Some("a")));
+        fleets.claim_seen(("n".to_owned(), "data-a-0".to_owned()), Some("v"));
+        fleets.only_pods(&BTreeSet::from([PodUid::from("another")]));
+        fleets.only_claims(&BTreeSet::new());
+        assert_eq!((sets(&fleets).len(), fleets.known().claims.len()), (0, 0));
     }
 }

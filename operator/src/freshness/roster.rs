@@ -18,21 +18,24 @@ use tokio::sync::watch;
 use super::fleets::Fleets;
 use crate::names::{INSTANCE_LABEL, MANAGED_BY_SELECTOR, SetKey};
 
-/// The set a pod belongs to: the one it is labelled with, whose StatefulSet of that name controls it.
+/// The set a pod belongs to: the one it is labelled with, unless something else than its StatefulSet controls it. One
+/// that nothing controls is still routed to, and its StatefulSet adopts it.
 pub(super) fn set_of(pod: &Pod) -> Option<SetKey> {
     let name = pod.labels().get(INSTANCE_LABEL)?;
-    let owner = pod.owner_references().iter().find(|owner| owner.controller == Some(true))?;
-    let ours = owner.kind == "StatefulSet" && owner.name == *name;
+    let owner = pod.owner_references().iter().find(|owner| owner.controller == Some(true));
+    let ours = owner.is_none_or(|owner| owner.kind == "StatefulSet" && owner.name == *name);
     ours.then(|| SetKey { namespace: pod.namespace().unwrap_or_default(), name: name.clone() })
 }
 
-/// Watches the pods of one namespace, or of all; `synced` becomes true once all that exist are known.
-pub async fn watch_pods(
-    api: Api<Pod>,
-    namespace: Option<String>,
-    fleets: std::sync::Arc<Fleets>,
-    synced: watch::Sender<bool>,
-) {
+/// A claim by namespace and name.
+pub(super) type Claim = (String, String);
+
+fn name_of(claim: &PartialObjectMeta<PersistentVolumeClaim>) -> Claim {
+    (claim.namespace().unwrap_or_default(), claim.name_any())
+}
+
+/// Watches the pods of these fleets; `synced` becomes true once all that exist are known.
+pub async fn watch_pods(api: Api<Pod>, fleets: std::sync::Arc<Fleets>, synced: watch::Sender<bool>) {
     let events = watcher(api, Config::default().labels(MANAGED_BY_SELECTOR)).default_backoff();
     pin_mut!(events);
     let mut listed: BTreeSet<PodUid> = BTreeSet::new();
@@ -44,7 +47,7 @@ pub async fn watch_pods(
                 fleets.pod_seen(&pod);
             }
             Ok(Event::InitDone) => {
-                fleets.only_pods(namespace.as_deref(), &listed);
+                fleets.only_pods(&listed);
                 synced.send_replace(true);
             }
             Ok(Event::Apply(pod)) => fleets.pod_seen(&pod),
@@ -54,7 +57,7 @@ pub async fn watch_pods(
     }
 }
 
-/// Watches the claims of one namespace, or of all; `synced` becomes true once all that exist are known.
+/// Watches the claims of these fleets; `synced` becomes true once all that exist are known.
 pub async fn watch_claims(
     api: Api<PartialObjectMeta<PersistentVolumeClaim>>,
     fleets: std::sync::Arc<Fleets>,
@@ -62,17 +65,20 @@ pub async fn watch_claims(
 ) {
     let events = watcher(api, Config::default().labels(MANAGED_BY_SELECTOR)).default_backoff();
     pin_mut!(events);
+    let mut listed: BTreeSet<Claim> = BTreeSet::new();
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Init) => {}
-            Ok(Event::InitApply(claim) | Event::Apply(claim)) => {
-                let namespace = claim.namespace().unwrap_or_default();
-                fleets.claim_seen(&namespace, &claim.name_any(), claim.metadata.uid.as_deref());
+            Ok(Event::Init) => listed.clear(),
+            Ok(Event::InitApply(claim)) => {
+                listed.insert(name_of(&claim));
+                fleets.claim_seen(name_of(&claim), claim.metadata.uid.as_deref());
             }
-            Ok(Event::InitDone) => drop(synced.send_replace(true)),
-            Ok(Event::Delete(claim)) => {
-                fleets.claim_seen(&claim.namespace().unwrap_or_default(), &claim.name_any(), None);
+            Ok(Event::InitDone) => {
+                fleets.only_claims(&listed);
+                synced.send_replace(true);
             }
+            Ok(Event::Apply(claim)) => fleets.claim_seen(name_of(&claim), claim.metadata.uid.as_deref()),
+            Ok(Event::Delete(claim)) => fleets.claim_seen(name_of(&claim), None),
             Err(error) => tracing::warn!(%error, "the watch of claims was interrupted and is taken up again"),
         }
     }
