@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 )]
 pub struct PrimarySpec {
     /// Where the primary serves, as `http://HOST:PORT`. Followers copy from here, and the operator asks it for its tip.
+    /// A host without dots is a Service in the namespace of this object.
     #[schemars(length(max = 512))]
     #[x_kube(validation = Rule::new("self.matches('^http://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\]):[0-9]{1,5}/?$')")
         .message("spec.primary.url must be http://HOST:PORT, such as http://primary:57291"))]

@@ -37,7 +37,7 @@ pub struct PodOverrides {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
 
-    /// How the pods spread over the cluster.
+    /// How the pods spread over the cluster. With neither this nor affinity: evenly over nodes, as far as they have room.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,

@@ -31,10 +31,28 @@ impl FleetSpec {
         Self {
             uid: set.metadata.uid.clone().unwrap_or_default(),
             policy: policy(set),
-            primary: (spec.primary.observe && !refused).then(|| spec.primary.url.clone()),
+            primary: (spec.primary.observe && !refused)
+                .then(|| seen_from(set.metadata.namespace.as_deref(), &spec.primary.url)),
             port: spec.follower.port,
             pinned: pinned.and_then(parse_genesis),
         }
+    }
+}
+
+/// The address of what pods of `namespace` reach as `url`: to them a host without dots is a Service beside them.
+fn seen_from(namespace: Option<&str>, url: &str) -> String {
+    let url = url.trim_end_matches('/');
+    let Ok(mut parsed) = url::Url::parse(url) else { return url.to_owned() };
+    let (Some(url::Host::Domain(host)), Some(namespace)) = (parsed.host(), namespace) else {
+        return url.to_owned();
+    };
+    if host.contains('.') || host == "localhost" {
+        return url.to_owned();
+    }
+    let qualified = format!("{host}.{namespace}.svc");
+    match parsed.set_host(Some(&qualified)) {
+        Ok(()) => parsed.as_str().trim_end_matches('/').to_owned(),
+        Err(_) => url.to_owned(),
     }
 }
 
@@ -73,4 +91,21 @@ fn health_policy(health: &HealthSpec) -> Policy {
 pub(super) fn parse_genesis(text: &str) -> Option<Genesis> {
     let bytes = hex::decode(text.strip_prefix("0x")?).ok()?;
     Some(Genesis(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seen_from;
+
+    #[test]
+    fn a_service_beside_the_set_is_asked_there_and_not_beside_the_operator() {
+        let check = |url: &str, expected: &str| assert_eq!(seen_from(Some("shop"), url), expected);
+        check("http://primary:57291", "http://primary.shop.svc:57291");
+        check("http://primary:57291/", "http://primary.shop.svc:57291");
+        check("http://primary.other:57291", "http://primary.other:57291");
+        check("http://primary.other.svc.cluster.local:1/", "http://primary.other.svc.cluster.local:1");
+        check("http://10.0.0.1:57291", "http://10.0.0.1:57291");
+        check("http://[fd00::1]:57291", "http://[fd00::1]:57291");
+        check("http://localhost:1", "http://localhost:1");
+    }
 }

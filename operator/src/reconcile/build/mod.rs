@@ -197,6 +197,21 @@ mod tests {
     }
 
     #[test]
+    fn followers_spread_over_nodes_unless_the_user_says_where_they_go() {
+        let constraints = |pod_template: Value| {
+            let mut spec = smallest();
+            spec["podTemplate"] = pod_template;
+            let objects = render(spec, &Observed::default());
+            objects[4]["spec"]["template"]["spec"]["topologySpreadConstraints"].clone()
+        };
+        let default = constraints(json!({ "nodeSelector": { "disk": "fast" } }));
+        assert_eq!(default[0]["labelSelector"]["matchLabels"]["app.kubernetes.io/instance"], "books");
+        assert_eq!(constraints(json!({ "affinity": { "podAntiAffinity": {} } })), Value::Null);
+        let own = json!([{ "maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule" }]);
+        assert_eq!(constraints(json!({ "topologySpreadConstraints": own })), own);
+    }
+
+    #[test]
     fn a_change_of_what_makes_the_template_makes_it_anew() {
         let mut changed = smallest();
         changed["follower"]["image"] = json!("follower:2");

@@ -3,9 +3,12 @@
 use k8s_openapi::{
     api::core::v1::{
         EmptyDirVolumeSource, PodReadinessGate, PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile,
-        Volume,
+        TopologySpreadConstraint, Volume,
     },
-    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
+    apimachinery::pkg::{
+        api::resource::Quantity,
+        apis::meta::v1::{LabelSelector, ObjectMeta},
+    },
 };
 
 use super::container::container;
@@ -31,6 +34,7 @@ pub(super) fn template(set: &StoreReplicaSet) -> PodTemplateSpec {
 
 fn pod(set: &StoreReplicaSet) -> PodSpec {
     let overrides = set.spec.pod_template.clone();
+    let spread = spread(set);
     PodSpec {
         containers: vec![container(set)],
         readiness_gates: Some(vec![PodReadinessGate { condition_type: GATE.to_owned() }]),
@@ -43,11 +47,27 @@ fn pod(set: &StoreReplicaSet) -> PodSpec {
         node_selector: Some(overrides.node_selector).filter(|labels| !labels.is_empty()),
         tolerations: some(overrides.tolerations),
         affinity: overrides.affinity,
-        topology_spread_constraints: some(overrides.topology_spread_constraints),
+        topology_spread_constraints: some(spread),
         priority_class_name: overrides.priority_class_name,
         termination_grace_period_seconds: Some(overrides.termination_grace_period_seconds),
         ..PodSpec::default()
     }
+}
+
+/// As the user says, else evenly over the nodes, so that one node takes as few replicas with it as can be.
+fn spread(set: &StoreReplicaSet) -> Vec<TopologySpreadConstraint> {
+    let overrides = &set.spec.pod_template;
+    if overrides.affinity.is_some() || !overrides.topology_spread_constraints.is_empty() {
+        return overrides.topology_spread_constraints.clone();
+    }
+    let labels = names::labels(super::set_name(set));
+    vec![TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        label_selector: Some(LabelSelector { match_labels: Some(labels), ..LabelSelector::default() }),
+        ..TopologySpreadConstraint::default()
+    }]
 }
 
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
