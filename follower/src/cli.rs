@@ -71,6 +71,9 @@ pub struct ServeArgs {
     /// Connections that are served at once; more wait until one ends.
     #[arg(long, env = "TIDEMARK_MAX_CONNECTIONS", value_name = "COUNT", default_value_t = 1000, value_parser = positive)]
     pub max_connections: usize,
+    /// How long a connection is served, give or take a tenth, before its client is asked to make a new one.
+    #[arg(long, env = "TIDEMARK_MAX_CONNECTION_AGE", value_name = "DURATION", default_value = "5m", value_parser = interval)]
+    pub max_connection_age: Duration,
     /// UID of the pod this process runs in, answered by `tidemark.v1.Replica/Tips`.
     #[arg(long, env = "POD_UID", value_name = "UID", default_value = "", hide = true)]
     pub pod_uid: String,

@@ -14,14 +14,14 @@ use crate::{
     format::{Format, Native, Opaque},
     produce::{self, BlockSource, NativeSource, ProduceError, ProduceOptions, ReplayError, ReplaySource},
     replica::{Identity, Replica, ReplicaError},
-    server,
+    server::{self, ConnectionLimits},
     state::State,
     sync::{Engine, EngineOptions, Trouble},
     upstream::GrpcConnector,
 };
 
-/// How long calls in flight may take to finish once the drain began.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How long the ports may take to close once the drain began: a little longer than a call in flight is given.
+const DRAIN: Duration = Duration::from_secs(6);
 
 /// Why a node could not start, or ended.
 #[derive(Debug, Error)]
@@ -131,11 +131,16 @@ async fn serve(
     let addresses = (address(&rpc, args.listen), address(&admin, args.admin_listen));
     let drain = CancellationToken::new();
     tracing::info!(rpc = %addresses.0, admin = %addresses.1, "serving");
-    let serving = server::serve(rpc, Arc::clone(&replica), args.max_connections, drain.clone());
+    let limits = ConnectionLimits { count: args.max_connections, age: args.max_connection_age };
+    let serving = server::serve(rpc, Arc::clone(&replica), limits, drain.clone());
     let administering = admin::serve(admin, replica, drain.clone());
     let servers = vec![
-        tokio::spawn(async { report("the read port", serving.await) }),
-        tokio::spawn(async { report("the admin port", administering.await) }),
+        tokio::spawn(serving),
+        tokio::spawn(async {
+            if let Err(error) = administering.await {
+                tracing::error!("the admin port failed: {error}");
+            }
+        }),
     ];
     let worker = tokio::spawn(work);
     let shutdown_delay = args.shutdown_delay;
@@ -149,12 +154,6 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, NodeError> {
 /// The address that was given, where 0 asked for any port.
 fn address(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
     listener.local_addr().unwrap_or(asked)
-}
-
-fn report<E: std::fmt::Display>(what: &str, end: Result<(), E>) {
-    if let Err(error) = end {
-        tracing::error!("{what} failed: {error}");
-    }
 }
 
 fn part_ended(end: Result<(), NodeError>) -> NodeError {

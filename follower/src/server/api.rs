@@ -13,7 +13,6 @@ use tidemark_wire::{
     },
 };
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::{get_block, get_header, status, subscription};
@@ -28,13 +27,12 @@ type Items<T> = BoxStream<'static, Result<T, Status>>;
 /// The service.
 pub(super) struct Api {
     pub(super) replica: Arc<Replica>,
-    pub(super) drain: CancellationToken,
     pub(super) subscriptions: Arc<Semaphore>,
 }
 
 impl Api {
-    pub(super) fn new(replica: Arc<Replica>, drain: CancellationToken) -> Self {
-        Self { replica, drain, subscriptions: Arc::new(Semaphore::new(SUBSCRIPTIONS)) }
+    pub(super) fn new(replica: Arc<Replica>) -> Self {
+        Self { replica, subscriptions: Arc::new(Semaphore::new(SUBSCRIPTIONS)) }
     }
 }
 
@@ -72,13 +70,13 @@ impl api_server::Api for Api {
         &self,
         request: Request<BlockSubscriptionRequest>,
     ) -> Answer<Self::BlockSubscriptionStream> {
-        subscription::blocks(self, request.get_ref().block_from.into()).map(Response::new)
+        subscription::blocks(self, &request).map(Response::new)
     }
 
     async fn proof_subscription(
         &self,
         request: Request<ProofSubscriptionRequest>,
     ) -> Answer<Self::ProofSubscriptionStream> {
-        subscription::proofs(self, request.get_ref().block_from.into()).map(Response::new)
+        subscription::proofs(self, &request).map(Response::new)
     }
 }

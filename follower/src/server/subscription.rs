@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
 use tidemark_store::{BlockNumber, Tips};
-use tidemark_wire::rpc::{BlockSubscriptionResponse, ProofSubscriptionResponse};
+use tidemark_wire::rpc::{
+    BlockSubscriptionRequest, BlockSubscriptionResponse, ProofSubscriptionRequest, ProofSubscriptionResponse,
+};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio_util::sync::CancellationToken;
-use tonic::{Status, codegen::Bytes};
+use tonic::{Extensions, Request, Status, codegen::Bytes};
 
 use super::{
     api::{Api, read_failed},
+    connections::ConnectionEnd,
     status::not_yet,
 };
 use crate::replica::Replica;
@@ -22,9 +24,12 @@ const AHEAD: u32 = 100;
 
 type Items<T> = stream::BoxStream<'static, Result<T, Status>>;
 
-/// Every block from `from` on.
-pub(super) fn blocks(api: &Api, from: BlockNumber) -> Result<Items<BlockSubscriptionResponse>, Status> {
-    let cursor = Cursor::open(api, from)?;
+/// Every block from the one asked for on.
+pub(super) fn blocks(
+    api: &Api,
+    request: &Request<BlockSubscriptionRequest>,
+) -> Result<Items<BlockSubscriptionResponse>, Status> {
+    let cursor = Cursor::open(api, request.get_ref().block_from.into(), request.extensions())?;
     Ok(stream::unfold(Some(cursor), |cursor| async {
         let mut cursor = cursor?;
         let item = next_block(&mut cursor).await;
@@ -33,12 +38,16 @@ pub(super) fn blocks(api: &Api, from: BlockNumber) -> Result<Items<BlockSubscrip
     .boxed())
 }
 
-/// Every proof from `from` on, strictly in sequence.
-pub(super) fn proofs(api: &Api, from: BlockNumber) -> Result<Items<ProofSubscriptionResponse>, Status> {
+/// Every proof from the one asked for on, strictly in sequence.
+pub(super) fn proofs(
+    api: &Api,
+    request: &Request<ProofSubscriptionRequest>,
+) -> Result<Items<ProofSubscriptionResponse>, Status> {
+    let from = request.get_ref().block_from.into();
     if from == BlockNumber::GENESIS {
         return Err(Status::invalid_argument("genesis has no proof: subscribe to proofs from block 1 on"));
     }
-    let cursor = Cursor::open(api, from)?;
+    let cursor = Cursor::open(api, from, request.extensions())?;
     Ok(stream::unfold(Some(cursor), |cursor| async {
         let mut cursor = cursor?;
         let item = next_proof(&mut cursor).await;
@@ -72,12 +81,12 @@ struct Cursor {
     replica: Arc<Replica>,
     next: BlockNumber,
     tips: watch::Receiver<Tips>,
-    drain: CancellationToken,
+    end: ConnectionEnd,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Cursor {
-    fn open(api: &Api, from: BlockNumber) -> Result<Self, Status> {
+    fn open(api: &Api, from: BlockNumber, extensions: &Extensions) -> Result<Self, Status> {
         let (_, tip) = api.replica.serving().ok_or_else(not_yet)?;
         if from.get() > tip.get().saturating_add(AHEAD) {
             let text = format!(
@@ -88,8 +97,8 @@ impl Cursor {
         }
         let slot = Arc::clone(&api.subscriptions).try_acquire_owned();
         let slot = slot.map_err(|_| Status::resource_exhausted("maximum subscriptions reached"))?;
-        let (replica, drain) = (Arc::clone(&api.replica), api.drain.clone());
-        Ok(Self { tips: replica.watch_tips(), replica, next: from, drain, _slot: slot })
+        let (replica, end) = (Arc::clone(&api.replica), extensions.get().cloned().unwrap_or_default());
+        Ok(Self { tips: replica.watch_tips(), replica, next: from, end, _slot: slot })
     }
 
     /// Waits until the tip of a kind reaches the next number; gives that number and the tip, and moves on.
@@ -100,10 +109,11 @@ impl Cursor {
         let number = self.next;
         let reached = tokio::select! {
             reached = self.tips.wait_for(|tips| tip(tips) >= Some(number)) => reached.ok().and_then(|tips| tip(&tips)),
-            () = self.drain.cancelled() => None,
+            () = self.end.0.cancelled() => None,
         };
-        let reached =
-            reached.ok_or_else(|| Status::unavailable("this store is shutting down: subscribe elsewhere"))?;
+        let reached = reached.ok_or_else(|| {
+            Status::unavailable("this connection ends, for its age or since the store stops: subscribe again")
+        })?;
         self.next = number.next();
         Ok((number, reached))
     }

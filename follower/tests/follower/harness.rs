@@ -82,6 +82,7 @@ pub(crate) fn serve_args(dir: &Path) -> ServeArgs {
         admin_listen: ANY.parse().unwrap(),
         shutdown_delay: Duration::ZERO,
         max_connections: 100,
+        max_connection_age: Duration::from_secs(300),
         pod_uid: "pod-1".to_owned(),
     }
 }

@@ -1,5 +1,7 @@
 //! What readers get: every call of the wire, before there is a chain and after, and at the end.
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
 use tidemark_follower::sync::SyncMode;
 use tidemark_store::BlockHash;
@@ -8,7 +10,10 @@ use tidemark_wire::{
     rpc::{BlockHeaderByNumberRequest, BlockSubscriptionRequest, ProofSubscriptionRequest},
     v1::ReplicaState,
 };
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tonic::{
     Code,
     transport::{Channel, Endpoint},
@@ -242,8 +247,65 @@ async fn a_block_damaged_on_disk_is_unavailable_and_never_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_connection_does_not_keep_its_slot() {
-    let primary = produce(|args| args.serve.max_connections = 1).await;
-    let silent = TcpStream::connect(primary.rpc).await.expect("accepted");
+    let words =
+        ["", "PRI * HTTP", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", "GET / HTTP/1.1\r\n"];
+    let primary = produce(|args| args.serve.max_connections = words.len()).await;
+    let mut silent = Vec::new();
+    for word in words {
+        let mut stream = TcpStream::connect(primary.rpc).await.expect("accepted");
+        stream.write_all(word.as_bytes()).await.unwrap();
+        silent.push(stream);
+    }
     published(primary.rpc, 1).await;
-    drop(silent);
+    for (word, mut stream) in words.into_iter().zip(silent) {
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "{word:?} keeps its connection");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_is_told_what_this_port_is() {
+    let primary = complete().await;
+    let answer = page(primary.rpc, "/").await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("serves gRPC"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_connection_ends_in_order_and_its_client_goes_on() {
+    let primary = produce(|args| args.serve.max_connection_age = Duration::from_millis(200)).await;
+    published(primary.rpc, 1).await;
+    let mut client = api(primary.rpc).await;
+    let request = BlockSubscriptionRequest { block_from: 0 };
+    let mut blocks = client.block_subscription(request).await.expect("taken").into_inner();
+    let end = loop {
+        match blocks.message().await {
+            Ok(item) => assert!(item.is_some(), "no clean end"),
+            Err(end) => break end,
+        }
+    };
+    assert_eq!(end.code(), Code::Unavailable);
+    assert!(end.message().contains("subscribe again"), "{end}");
+    eventually("the client goes on by a new connection", async || client.clone().status(()).await.ok()).await;
+    let again = client.block_subscription(BlockSubscriptionRequest { block_from: 0 }).await;
+    assert!(again.expect("taken").into_inner().message().await.expect("an item").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_another_chain_or_version_is_refused() {
+    let primary = complete().await;
+    let ours = hex::encode(tips(primary.rpc).await.genesis);
+    let ask = async |accept: String| {
+        let mut request = tonic::Request::new(());
+        request.metadata_mut().insert("accept", accept.parse().unwrap());
+        api(primary.rpc).await.status(request).await
+    };
+    let suits = format!("application/vnd.miden; version=0.15.2; genesis=0x{ours}");
+    assert_eq!(ask(suits).await.expect("answered").into_inner().chain_tip, 5);
+    let other = format!("application/vnd.miden; genesis=0x{}", "ab".repeat(32));
+    for accept in [other, "application/vnd.miden; version=0.16.0".to_owned()] {
+        let refused = ask(accept).await.expect_err("refused");
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().contains(&ours), "{refused}");
+    }
 }
