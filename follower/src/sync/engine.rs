@@ -10,6 +10,7 @@ use tidemark_store::Commitment;
 use super::{
     SyncMode, Trouble,
     backoff::Backoff,
+    home,
     mode::{Manner, Subscriptions},
     session::{self, Context},
 };
@@ -38,6 +39,8 @@ pub struct Engine<C> {
     mode: SyncMode,
     context: Context,
     backoff: Backoff,
+    /// Paces the questions whether a preferred upstream answers again.
+    home: Backoff,
 }
 
 impl<C: Connector> Engine<C> {
@@ -59,6 +62,7 @@ impl<C: Connector> Engine<C> {
             mode: options.mode,
             context,
             backoff: Backoff::new(FIRST_PAUSE),
+            home: Backoff::new(home::FIRST_PAUSE),
         }
     }
 
@@ -70,35 +74,57 @@ impl<C: Connector> Engine<C> {
             if trouble.is_fatal() {
                 return trouble;
             }
-            self.context.replica.metrics.session_ended(trouble.state());
-            if self.context.replica.published() > before || started.elapsed() >= HEALTHY {
-                self.backoff.succeeded();
+            let good = self.context.replica.published() > before || started.elapsed() >= HEALTHY;
+            if good {
+                self.succeeded();
             }
-            let pause = self.pause_after(&trouble);
+            let pause = self.pause_after(&trouble, good);
             tokio::time::sleep(pause).await;
         }
     }
 
     async fn session(&mut self) -> Trouble {
-        let (connector, learnt) = &self.upstreams[self.current];
+        let (preferred, rest) = self.upstreams.split_at(self.current);
+        let (connector, learnt) = &rest[0];
         let manner = learnt.manner(self.mode, Instant::now());
         let upstream = match connector.connect().await {
             Ok(upstream) => upstream,
             Err(error) => return error.into(),
         };
-        session::run(&upstream, &self.context, manner).await
+        tokio::select! {
+            trouble = session::run(&upstream, &self.context, manner) => trouble,
+            trouble = home::preferred(preferred, &self.context.replica, &mut self.home) => trouble,
+        }
     }
 
-    /// Decides what the end of a session means for the next one.
-    fn pause_after(&mut self, trouble: &Trouble) -> Duration {
+    fn succeeded(&mut self) {
+        self.backoff.succeeded();
+        if self.current == 0 {
+            self.home.succeeded();
+        }
+    }
+
+    /// Decides what the end of a session means for the next one. After a goodbye the same upstream is tried first.
+    fn pause_after(&mut self, trouble: &Trouble, good: bool) -> Duration {
         if self.falls_back(trouble) {
             return Duration::ZERO;
         }
-        self.report(trouble);
-        if !matches!(trouble.state(), State::Syncing | State::DiskFull) {
-            self.current = (self.current + 1) % self.upstreams.len();
+        if good && trouble.is_goodbye() {
+            self.context.replica.metrics.session_ended(State::Syncing);
+        } else {
+            self.context.replica.metrics.session_ended(trouble.state());
+            self.report(trouble);
+            self.move_on(trouble);
         }
         self.backoff.failed(trouble.longest_pause(), rand::random())
+    }
+
+    fn move_on(&mut self, trouble: &Trouble) {
+        if let Trouble::Preferred { at, .. } = trouble {
+            self.current = *at;
+        } else if !matches!(trouble.state(), State::Syncing | State::DiskFull) {
+            self.current = (self.current + 1) % self.upstreams.len();
+        }
     }
 
     /// Whether `auto` goes on by polling at once, since this upstream takes no subscription.

@@ -6,6 +6,7 @@
 mod backoff;
 mod engine;
 mod gather;
+mod home;
 mod intake;
 mod mode;
 mod pacer;

@@ -62,6 +62,14 @@ pub enum Trouble {
     /// A polling session made way for another try at subscribing.
     #[error("it is time to try subscriptions again")]
     TryAgain,
+    /// An upstream preferred to this one answers again.
+    #[error("{upstream} is preferred and answers again")]
+    Preferred {
+        /// Its place in the list.
+        at: usize,
+        /// Its name.
+        upstream: String,
+    },
 }
 
 impl Trouble {
@@ -75,7 +83,7 @@ impl Trouble {
             Self::Diverged { .. } | Self::Format(FormatError::WrongParent { .. }) => State::Diverged,
             Self::Format(_) => State::InvalidBlock,
             Self::Replica(ReplicaError::Store(error)) if error.is_disk_full() => State::DiskFull,
-            Self::Replica(_) | Self::TryAgain => State::Syncing,
+            Self::Replica(_) | Self::TryAgain | Self::Preferred { .. } => State::Syncing,
         }
     }
 
@@ -89,11 +97,18 @@ impl Trouble {
         matches!(self, Self::Replica(_)) && self.state() == State::Syncing
     }
 
+    /// Whether every upstream ends sessions like this now and then, and nothing is wrong with it.
+    pub(super) fn is_goodbye(&self) -> bool {
+        matches!(self, Self::Upstream(UpstreamError::Closed(_) | UpstreamError::Ended))
+    }
+
     /// The longest pause before the next session: short where waiting helps nobody, longer where somebody must act.
     pub(super) fn longest_pause(&self) -> Duration {
         match self {
-            Self::TryAgain => Duration::from_millis(100),
-            Self::Upstream(UpstreamError::Unreachable(_)) => Duration::from_millis(500),
+            Self::TryAgain | Self::Preferred { .. } => Duration::from_millis(100),
+            Self::Upstream(UpstreamError::Unreachable(_) | UpstreamError::Closed(_)) => {
+                Duration::from_millis(500)
+            }
             Self::Upstream(UpstreamError::Refused { wait, .. }) => (*wait).min(Duration::from_secs(30)),
             Self::Behind { .. } | Self::Upstream(_) if self.state() != State::InvalidBlock => {
                 Duration::from_secs(1)
@@ -106,9 +121,10 @@ impl Trouble {
 fn upstream_state(error: &UpstreamError) -> State {
     match error {
         UpstreamError::Ended | UpstreamError::RateLimited(_) => State::Syncing,
-        UpstreamError::Unreachable(_) | UpstreamError::Refused { .. } | UpstreamError::Failed(_) => {
-            State::UpstreamUnreachable
-        }
+        UpstreamError::Unreachable(_)
+        | UpstreamError::Closed(_)
+        | UpstreamError::Refused { .. }
+        | UpstreamError::Failed(_) => State::UpstreamUnreachable,
         UpstreamError::Unimplemented(_) => State::UnsupportedProtocol,
         UpstreamError::OutOfRange(_) => State::UpstreamBehind,
         UpstreamError::TooLarge(_) => State::InvalidBlock,

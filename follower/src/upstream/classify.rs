@@ -1,6 +1,6 @@
 //! What a gRPC status means to a follower. Pure.
 
-use std::{error::Error as _, time::Duration};
+use std::{error::Error, io, time::Duration};
 
 use tonic::{Code, Status};
 
@@ -17,6 +17,7 @@ const LONGEST_BAN: Duration = Duration::from_secs(600);
 pub(super) fn classify(status: &Status) -> UpstreamError {
     let detail = describe(status);
     match status.code() {
+        _ if is_closed(status) => UpstreamError::Closed(detail),
         Code::Unavailable | Code::Aborted | Code::Unknown | Code::DeadlineExceeded | Code::Cancelled => {
             UpstreamError::Unreachable(detail)
         }
@@ -45,19 +46,37 @@ fn number_after(message: &str, marker: &str) -> Option<u64> {
     rest[..digits].parse().ok()
 }
 
+/// Whether the peer itself said goodbye, or had done so before the call could be sent: what the transport cancels was
+/// not sent.
+fn is_closed(status: &Status) -> bool {
+    match status.source() {
+        None => status.code() == Code::Unavailable,
+        Some(cause) => status.code() == Code::Cancelled || causes(cause).any(is_goodbye),
+    }
+}
+
+/// A GOAWAY that names no error, or what the connector says to whoever wants a second connection of it.
+fn is_goodbye(cause: &(dyn Error + 'static)) -> bool {
+    let go_away = cause.downcast_ref::<h2::Error>();
+    let no_connection = cause.downcast_ref::<io::Error>();
+    go_away.is_some_and(|error| error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR))
+        || no_connection.is_some_and(|error| error.kind() == io::ErrorKind::NotConnected)
+}
+
+fn causes<'a>(first: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(first), |cause| (*cause).source())
+}
+
 /// The status with the causes a transport error hides.
 fn describe(status: &Status) -> String {
     let mut text = format!("{:?}", status.code());
     if !status.message().is_empty() {
         text = format!("{text}: {}", status.message());
     }
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        let error_text = error.to_string();
-        if !text.contains(&error_text) {
-            text = format!("{text}: {error_text}");
+    for cause in status.source().into_iter().flat_map(causes).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
         }
-        cause = error.source();
     }
     text
 }
@@ -89,10 +108,18 @@ mod tests {
     }
 
     #[test]
+    fn a_goodbye_is_told_from_a_connection_that_broke() {
+        let broken = |kind: io::ErrorKind| Status::from_error(Box::new(io::Error::from(kind)));
+        for goodbye in [Status::unavailable("stopping"), broken(io::ErrorKind::NotConnected)] {
+            assert!(matches!(classify(&goodbye), UpstreamError::Closed(_)), "{goodbye}");
+        }
+        let reset = classify(&broken(io::ErrorKind::ConnectionReset));
+        assert!(matches!(reset, UpstreamError::Unreachable(_)), "{reset}");
+    }
+
+    #[test]
     fn every_other_end_has_its_meaning() {
-        for status in
-            [Status::unavailable("x"), Status::aborted("x"), Status::unknown("x"), Status::cancelled("x")]
-        {
+        for status in [Status::aborted("x"), Status::unknown("x"), Status::cancelled("x")] {
             assert!(matches!(classify(&status), UpstreamError::Unreachable(_)), "{status}");
         }
         for status in [Status::internal("x"), Status::data_loss("x"), Status::invalid_argument("x")] {

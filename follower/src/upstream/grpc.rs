@@ -1,6 +1,6 @@
 //! The adapter for stores that speak `rpc.Api`.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::OnceLock, time::Duration};
 
 use futures::StreamExt as _;
 use tidemark_store::{BlockNumber, Commitment};
@@ -9,7 +9,11 @@ use tidemark_wire::{
     rpc::{BlockSubscriptionRequest, ProofSubscriptionRequest, RpcStatus, api_client::ApiClient},
 };
 use tokio::time::timeout;
-use tonic::{Response, Status, transport::Channel};
+use tonic::{
+    Request, Response, Status,
+    metadata::{Ascii, MetadataValue},
+    transport::Channel,
+};
 use url::Url;
 
 use super::{
@@ -45,32 +49,57 @@ impl Connector for GrpcConnector {
 
     async fn connect(&self) -> Result<GrpcUpstream, UpstreamError> {
         let channel = connector::connect(&self.url).await?;
-        Ok(GrpcUpstream { client: ApiClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES) })
+        let client = ApiClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(GrpcUpstream { client, accept: OnceLock::new() })
     }
 }
 
 /// One connection to such a store.
 pub struct GrpcUpstream {
     client: ApiClient<Channel>,
+    /// Names the genesis the upstream said it has, so that no other store behind the same address answers instead.
+    accept: OnceLock<MetadataValue<Ascii>>,
+}
+
+impl GrpcUpstream {
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(accept) = self.accept.get() {
+            request.metadata_mut().insert("accept", accept.clone());
+        }
+        request
+    }
+
+    fn learn(&self, genesis: Commitment) {
+        if let Ok(accept) = format!("application/vnd.miden; genesis={genesis}").parse() {
+            self.accept.get_or_init(|| accept);
+        }
+    }
 }
 
 impl Upstream for GrpcUpstream {
     async fn status(&self) -> Result<UpstreamStatus, UpstreamError> {
         let mut client = self.client.clone();
-        upstream_status(&call("Status", STATUS_TIMEOUT, client.status(())).await?)
+        let status = upstream_status(&call("Status", STATUS_TIMEOUT, client.status(())).await?)?;
+        self.learn(status.genesis);
+        Ok(status)
     }
 
     async fn block(&self, number: BlockNumber, with_proof: bool) -> Result<Answer, UpstreamError> {
         let request = BlockRequest { block_num: number.get(), include_proof: with_proof.then_some(true) };
         let mut client = self.client.clone();
-        let answer = call("GetBlockByNumber", BLOCK_TIMEOUT, client.get_block_by_number(request)).await?;
+        let answer =
+            call("GetBlockByNumber", BLOCK_TIMEOUT, client.get_block_by_number(self.request(request)))
+                .await?;
         Ok(Answer { block: answer.block, proof: answer.proof })
     }
 
     async fn blocks(&self, from: BlockNumber) -> Result<UpstreamStream<StreamedBlock>, UpstreamError> {
         let request = BlockSubscriptionRequest { block_from: from.get() };
         let mut client = self.client.clone();
-        let stream = call("BlockSubscription", STATUS_TIMEOUT, client.block_subscription(request)).await?;
+        let stream =
+            call("BlockSubscription", STATUS_TIMEOUT, client.block_subscription(self.request(request)))
+                .await?;
         let item = |item: Result<tidemark_wire::rpc::BlockSubscriptionResponse, Status>| {
             item.map(|item| StreamedBlock { block: item.block, tip: item.committed_chain_tip.into() })
         };
@@ -80,7 +109,9 @@ impl Upstream for GrpcUpstream {
     async fn proofs(&self, from: BlockNumber) -> Result<UpstreamStream<StreamedProof>, UpstreamError> {
         let request = ProofSubscriptionRequest { block_from: from.get() };
         let mut client = self.client.clone();
-        let stream = call("ProofSubscription", STATUS_TIMEOUT, client.proof_subscription(request)).await?;
+        let stream =
+            call("ProofSubscription", STATUS_TIMEOUT, client.proof_subscription(self.request(request)))
+                .await?;
         let item = |item: Result<tidemark_wire::rpc::ProofSubscriptionResponse, Status>| {
             item.map(|item| StreamedProof { number: item.block_num.into(), proof: item.proof })
         };

@@ -58,6 +58,9 @@ pub enum UpstreamError {
     /// It could not be reached, did not answer in time, or the connection broke.
     #[error("no answer: {0}")]
     Unreachable(String),
+    /// It ended the connection or a stream, as a store does with old connections and when it stops.
+    #[error("it closed the connection: {0}")]
+    Closed(String),
     /// It asks to wait before the next call.
     #[error("it asks to wait for {0:?}")]
     RateLimited(Duration),

@@ -188,6 +188,13 @@ async fn a_proof_of_genesis_is_not_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_follower_names_the_genesis_it_means() {
+    let (upstream, _follower) = synced(SyncMode::Poll).await;
+    let genesis = hex::encode(Script::native(3).genesis);
+    assert_eq!(upstream.accept(), Some(format!("application/vnd.miden; genesis=0x{genesis}")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rate_limit_is_honoured() {
     let (upstream, follower) = synced(SyncMode::Poll).await;
     upstream.change(|script| {

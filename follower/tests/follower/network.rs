@@ -4,11 +4,15 @@ use std::time::{Duration, Instant};
 
 use tidemark_follower::sync::SyncMode;
 use tidemark_wire::v1::ReplicaState;
+use tonic::Code;
 
 use crate::{
-    harness::{check_same_blocks, follow, in_state, produce, published, tips},
+    harness::{check_same_blocks, eventually, follow, in_state, page, produce, published, tips},
     proxy::Proxy,
+    scripted::{Script, Scripted},
 };
+
+const ENDED_IN_ORDER: &str = "tidemark_follower_sessions_ended_total{reason=\"Syncing\"} ";
 
 async fn check_silent_cut(mode: SyncMode) {
     let primary = produce(|_| {}).await;
@@ -47,6 +51,37 @@ async fn the_next_upstream_takes_over_when_one_is_gone() {
     published(follower.rpc, before + 20).await;
     assert_eq!(tips(follower.rpc).await.state(), ReplicaState::Syncing);
     check_same_blocks(primary.rpc, follower.rpc, before + 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_upstream_is_returned_to_when_it_answers_again() {
+    let (first, second) =
+        (Scripted::start(Script::native(3)).await, Scripted::start(Script::native(3)).await);
+    first.change(|script| script.status_error = Some((Code::Unavailable, "stopping".to_owned())));
+    let follower = follow(&[&first.url(), &second.url()], |_| {}).await;
+    published(follower.rpc, 3).await;
+    assert_eq!(first.calls("GetBlockByNumber"), 0);
+    first.change(|script| {
+        script.status_error = None;
+        script.extend(6, b"body");
+    });
+    published(follower.rpc, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_ends_old_connections_is_in_no_trouble() {
+    let primary = produce(|args| args.serve.max_connection_age = Duration::from_millis(300)).await;
+    for mode in [SyncMode::Poll, SyncMode::Subscribe] {
+        let follower = follow(&[&primary.url()], |args| args.sync = mode).await;
+        let ended_thrice = async || {
+            let metrics = page(follower.admin, "/metrics").await;
+            let ended = metrics.lines().find_map(|line| line.strip_prefix(ENDED_IN_ORDER))?;
+            (ended.parse::<u32>().unwrap() >= 3).then_some(metrics)
+        };
+        let metrics = eventually("three sessions ended in order", ended_thrice).await;
+        assert!(!metrics.contains("reason=\"Upstream"), "{mode:?}: {metrics}");
+        assert_eq!(tips(follower.rpc).await.state(), ReplicaState::Syncing);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

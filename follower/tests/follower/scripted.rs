@@ -42,6 +42,8 @@ pub(crate) struct Script {
     pub(crate) frozen: bool,
     /// No question for a block of this number or above is ever answered.
     pub(crate) frozen_from: Option<u32>,
+    /// The `accept` metadata of the last question for a block.
+    pub(crate) accept: Option<String>,
     /// How many calls of each kind came.
     pub(crate) calls: BTreeMap<&'static str, u32>,
 }
@@ -105,6 +107,10 @@ impl Scripted {
         change(&mut self.script.lock().unwrap());
     }
 
+    pub(crate) fn accept(&self) -> Option<String> {
+        self.script.lock().unwrap().accept.clone()
+    }
+
     pub(crate) fn calls(&self, kind: &str) -> u32 {
         self.script.lock().unwrap().calls.get(kind).copied().unwrap_or(0)
     }
@@ -146,6 +152,8 @@ impl Api for Service {
     ) -> Result<Response<MaybeBlock>, Status> {
         let script = self.script("GetBlockByNumber").await;
         fail_if(script.block_error)?;
+        let accept = request.metadata().get("accept").map(|value| value.to_str().unwrap().to_owned());
+        self.0.lock().unwrap().accept = accept;
         let number = request.get_ref().block_num;
         if script.frozen_from.is_some_and(|from| number >= from) {
             pending::<()>().await;
