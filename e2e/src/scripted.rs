@@ -12,9 +12,18 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tidemark_wire::v1::{
-    ReplicaState, TipsRequest, TipsResponse,
-    replica_server::{Replica, ReplicaServer},
+use futures::stream::BoxStream;
+use tidemark_wire::{
+    blockchain::{BlockRequest, MaybeBlock},
+    rpc::{
+        BlockHeaderByNumberRequest, BlockHeaderByNumberResponse, BlockSubscriptionRequest,
+        BlockSubscriptionResponse, ProofSubscriptionRequest, ProofSubscriptionResponse, RpcStatus,
+        api_server::{Api, ApiServer},
+    },
+    v1::{
+        ReplicaState, TipsRequest, TipsResponse,
+        replica_server::{Replica, ReplicaServer},
+    },
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -28,6 +37,8 @@ pub const PORT: u16 = 57291;
 pub struct Script {
     /// Its published tip; None: an empty store.
     pub tip: Option<u32>,
+    /// Whether it knows `tidemark.v1`, or `rpc.Api` alone.
+    pub speaks_tidemark: bool,
     /// The first byte of its genesis commitment; the others are 0.
     pub genesis: u8,
     /// From this height on its blocks are others than those of honest stores.
@@ -46,6 +57,7 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             tip: Some(0),
+            speaks_tidemark: true,
             genesis: 1,
             forked_from: None,
             pod_uid: String::new(),
@@ -76,9 +88,11 @@ impl Scripted {
         let listener = listener.with_context(|| format!("cannot listen on {address}:{PORT}"))?;
         let script = Arc::new(Mutex::new(script));
         let (count, asked) = watch::channel(0);
-        let service = ReplicaServer::new(Answers { script: Arc::clone(&script), count });
-        let serving =
-            Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener));
+        let answers = Answers { script: Arc::clone(&script), count };
+        let serving = Server::builder()
+            .add_service(ReplicaServer::new(answers.clone()))
+            .add_service(ApiServer::new(answers))
+            .serve_with_incoming(TcpListenerStream::new(listener));
         let server = tokio::spawn(async move { serving.await.expect("a listener that was bound serves") });
         Ok(Self { address, script, asked, server })
     }
@@ -119,34 +133,89 @@ impl Drop for Scripted {
     }
 }
 
+#[derive(Clone)]
 struct Answers {
     script: Arc<Mutex<Script>>,
     count: watch::Sender<u64>,
 }
 
-#[tonic::async_trait]
-impl Replica for Answers {
-    async fn tips(&self, request: Request<TipsRequest>) -> Result<Response<TipsResponse>, Status> {
+impl Answers {
+    /// Counts the request and lets it wait; what it is to be answered from, or the error.
+    async fn script(&self) -> Result<Script, Status> {
         let script = lock(&self.script).clone();
         tokio::time::sleep(script.delay).await;
         self.count.send_modify(|count| *count += 1);
         match &script.failing {
             Some(error) => Err(Status::unavailable(error.clone())),
-            None => Ok(Response::new(answer(&script, request.into_inner().at_height))),
+            None => Ok(script),
         }
     }
+}
+
+#[tonic::async_trait]
+impl Replica for Answers {
+    async fn tips(&self, request: Request<TipsRequest>) -> Result<Response<TipsResponse>, Status> {
+        let script = self.script().await?;
+        if !script.speaks_tidemark {
+            return Err(Status::unimplemented("tidemark.v1 is not known here"));
+        }
+        Ok(Response::new(answer(&script, request.into_inner().at_height)))
+    }
+}
+
+/// The operator asks a primary for its status, and for nothing else.
+#[tonic::async_trait]
+impl Api for Answers {
+    type BlockSubscriptionStream = BoxStream<'static, Result<BlockSubscriptionResponse, Status>>;
+    type ProofSubscriptionStream = BoxStream<'static, Result<ProofSubscriptionResponse, Status>>;
+
+    async fn status(&self, _: Request<()>) -> Result<Response<RpcStatus>, Status> {
+        let script = self.script().await?;
+        let chain_tip = script.tip.ok_or_else(|| Status::unavailable("no genesis yet"))?;
+        let genesis_commitment = Some(genesis(&script).into());
+        Ok(Response::new(RpcStatus { genesis_commitment, chain_tip, ..RpcStatus::default() }))
+    }
+
+    async fn get_block_by_number(&self, _: Request<BlockRequest>) -> Result<Response<MaybeBlock>, Status> {
+        Err(Status::unimplemented("no blocks"))
+    }
+
+    async fn get_block_header_by_number(
+        &self,
+        _: Request<BlockHeaderByNumberRequest>,
+    ) -> Result<Response<BlockHeaderByNumberResponse>, Status> {
+        Err(Status::unimplemented("no headers"))
+    }
+
+    async fn block_subscription(
+        &self,
+        _: Request<BlockSubscriptionRequest>,
+    ) -> Result<Response<Self::BlockSubscriptionStream>, Status> {
+        Err(Status::unimplemented("no blocks"))
+    }
+
+    async fn proof_subscription(
+        &self,
+        _: Request<ProofSubscriptionRequest>,
+    ) -> Result<Response<Self::ProofSubscriptionStream>, Status> {
+        Err(Status::unimplemented("no proofs"))
+    }
+}
+
+fn genesis(script: &Script) -> [u8; 32] {
+    let mut genesis = [0; 32];
+    genesis[0] = script.genesis;
+    genesis
 }
 
 fn answer(script: &Script, at_height: Option<u32>) -> TipsResponse {
     let held = |height: &u32| script.tip.is_some_and(|tip| *height <= tip);
     let hash = |height: u32| block_hash(script, height).to_vec().into();
-    let mut genesis = [0; 32];
-    genesis[0] = script.genesis;
     TipsResponse {
         published_tip: script.tip,
         applied_tip: script.tip,
         proven_tip: None,
-        genesis: if script.tip.is_some() { genesis.to_vec().into() } else { Vec::new().into() },
+        genesis: script.tip.map(|_| genesis(script).to_vec()).unwrap_or_default().into(),
         tip_hash: script.tip.map(hash).unwrap_or_default(),
         hash_at_height: at_height.filter(held).map(hash).unwrap_or_default(),
         pod_uid: script.pod_uid.clone(),

@@ -221,3 +221,59 @@ async fn a_hanging_follower_costs_only_itself() {
     world.gate_is(1, "False", "Lagging").await;
     assert_eq!(world.gate(0).await.unwrap().status, "True");
 }
+
+/// Waits until the status gives this reason for a follower.
+async fn verdict_is(world: &World, ordinal: usize, reason: &str) {
+    until(&format!("the verdict on {ordinal} to be {reason}"), async || {
+        let set: StoreReplicaSet = world.api().get("set").await?;
+        let members = set.status.unwrap_or_default().members;
+        let member = members.get(ordinal).context("no member yet")?;
+        ensure!(member.reason == reason, "{member:?}");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_lies_about_a_high_tip_puts_nobody_out() {
+    let world = World::with_fleet("liar", 3, |_| {}).await;
+    let before = [opened_at(&world, 1).await, opened_at(&world, 2).await];
+    world.follower(0).say(|liar| liar.tip = Some(u32::MAX));
+    verdict_is(&world, 0, "Unconfirmed").await;
+    world.follower(1).asked(10).await.unwrap();
+    world.primary.say(|primary| primary.failing = Some("gone fishing".to_owned()));
+    world.condition_is("ObservationDegraded", "True", "PrimarySilent").await;
+    world.follower(1).asked(10).await.unwrap();
+    assert_eq!([opened_at(&world, 1).await, opened_at(&world, 2).await], before);
+    world.primary.say(|primary| primary.failing = None);
+    world.follower(0).say(|liar| liar.tip = Some(100));
+    verdict_is(&world, 0, "InSync").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_with_other_blocks_at_the_same_height_is_out_however_fresh_it_is() {
+    let world = World::with_fleet("fork", 3, |_| {}).await;
+    let before = [opened_at(&world, 0).await, opened_at(&world, 1).await];
+    world.follower(2).say(|fork| fork.forked_from = Some(90));
+    world.gate_is(2, "False", "Diverged").await;
+    let message = world.condition_is("Degraded", "True", "MembersDiverged").await;
+    assert!(message.contains("set-2") && message.contains("100"), "{message}");
+    assert_eq!([opened_at(&world, 0).await, opened_at(&world, 1).await], before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_knows_rpc_api_alone_is_asked_for_its_status() {
+    let mut world = World::new("rpc-status").await;
+    world.primary.say(|primary| primary.speaks_tidemark = false);
+    world.create(world.spec()).await;
+    for ordinal in 0..3 {
+        world.start_follower(ordinal, Script { tip: Some(100), ..Script::default() }).await;
+    }
+    for ordinal in 0..3 {
+        world.gate_is(ordinal, "True", "InSync").await;
+    }
+    world.condition_is("ObservationDegraded", "False", "Observed").await;
+    world.primary.say(|primary| primary.tip = Some(103));
+    world.follower(0).say(|follower| follower.tip = Some(103));
+    world.gate_is(2, "False", "Lagging").await;
+}
