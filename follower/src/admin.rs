@@ -2,7 +2,7 @@
 //!
 //! Readiness says "this process serves a chain" and never speaks of lag: that is the operator's to judge.
 
-use std::{io, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -14,21 +14,24 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::replica::Replica;
+use crate::{
+    replica::Replica,
+    server::{ConnectionLimits, connections},
+};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Serves until `drain` fires.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(listener: TcpListener, replica: Arc<Replica>, drain: CancellationToken) -> io::Result<()> {
+/// Far more than probes and scrapers need, each of which asks once a connection.
+const LIMITS: ConnectionLimits = ConnectionLimits { count: 1000, age: Duration::from_secs(60) };
+
+/// Serves until `drain` fires and every connection has ended.
+pub async fn serve(listener: TcpListener, replica: Arc<Replica>, drain: CancellationToken) {
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(replica);
-    axum::serve(listener, router).with_graceful_shutdown(drain.cancelled_owned()).await
+    connections::serve(listener, router, LIMITS, drain).await;
 }
 
 async fn ready(State(replica): State<Arc<Replica>>) -> (StatusCode, &'static str) {

@@ -134,14 +134,7 @@ async fn serve(
     let limits = ConnectionLimits { count: args.max_connections, age: args.max_connection_age };
     let serving = server::serve(rpc, Arc::clone(&replica), limits, drain.clone());
     let administering = admin::serve(admin, replica, drain.clone());
-    let servers = vec![
-        tokio::spawn(serving),
-        tokio::spawn(async {
-            if let Err(error) = administering.await {
-                tracing::error!("the admin port failed: {error}");
-            }
-        }),
-    ];
+    let servers = vec![tokio::spawn(serving), tokio::spawn(administering)];
     let worker = tokio::spawn(work);
     let shutdown_delay = args.shutdown_delay;
     Ok(Node { rpc: addresses.0, admin: addresses.1, worker, servers, drain, shutdown_delay })

@@ -50,7 +50,7 @@ pub struct ConnectionLimits {
 pub(super) struct ConnectionEnd(pub(super) CancellationToken);
 
 /// Serves `routes` until `drain` fires and every connection has ended.
-pub(super) async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     routes: Router,
     limits: ConnectionLimits,

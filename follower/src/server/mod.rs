@@ -4,7 +4,7 @@
 
 mod accept;
 mod api;
-mod connections;
+pub(crate) mod connections;
 mod get_block;
 mod get_header;
 mod health;

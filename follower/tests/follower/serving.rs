@@ -265,6 +265,14 @@ async fn a_silent_connection_does_not_keep_its_slot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_admin_port_drops_who_says_nothing() {
+    let primary = produce(|_| {}).await;
+    let mut silent = TcpStream::connect(primary.admin).await.expect("accepted");
+    let ended = tokio::time::timeout(Duration::from_secs(20), silent.read_to_end(&mut Vec::new())).await;
+    assert!(ended.is_ok(), "it keeps its connection");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_browser_is_told_what_this_port_is() {
     let primary = complete().await;
     let answer = page(primary.rpc, "/").await;
