@@ -58,6 +58,8 @@ pub struct Memory(Mutex<BTreeMap<SetKey, Remembered>>);
 
 #[derive(Clone, Debug, Default)]
 struct Remembered {
+    /// Whose: another set of the same name starts with nothing.
+    uid: Option<String>,
     sent: Sent,
     status: Option<(Instant, StoreReplicaSetStatus)>,
     failures: u32,
@@ -88,7 +90,7 @@ pub async fn reconcile(set: Arc<StoreReplicaSet>, context: Arc<Context>) -> Resu
         return Ok(Action::await_change());
     }
     let start = Instant::now();
-    let mut remembered = context.memory.take(&key);
+    let mut remembered = context.memory.take(&key, set.metadata.uid.as_deref());
     let result = make(&set, &key, &context, &mut remembered.sent).await;
     let outcome = match &result {
         Ok(outcome) => outcome,
@@ -143,10 +145,10 @@ async fn tell(
     remembered: &mut Remembered,
 ) -> Result<(), status::StatusError> {
     let snapshot = context.fleets.snapshot(key);
-    let next = status::status(set, outcome, snapshot.as_deref(), Timestamp::now());
     let written = remembered.status.as_ref();
     // The watch may not show yet what was written last.
     let before = written.map(|(_, status)| status).or(set.status.as_ref());
+    let next = status::status(set, before, outcome, snapshot.as_deref(), Timestamp::now());
     let fresh = written.is_some_and(|(at, _)| at.elapsed() < status::REFRESH);
     if before == Some(&next) || (fresh && !status::is_news(before, &next)) {
         return Ok(());
@@ -179,8 +181,9 @@ fn announce(
 }
 
 impl Memory {
-    fn take(&self, key: &SetKey) -> Remembered {
-        self.lock().get(key).cloned().unwrap_or_default()
+    fn take(&self, key: &SetKey, uid: Option<&str>) -> Remembered {
+        let known = self.lock().get(key).filter(|known| known.uid.as_deref() == uid).cloned();
+        known.unwrap_or_else(|| Remembered { uid: uid.map(str::to_owned), ..Remembered::default() })
     }
 
     fn put(&self, key: SetKey, remembered: Remembered) {
@@ -198,5 +201,20 @@ impl Memory {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SetKey, Remembered>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Memory, SetKey};
+
+    #[test]
+    fn a_set_of_an_earlier_ones_name_is_taken_for_none_that_was_before() {
+        let (memory, key) = (Memory::default(), SetKey { namespace: "n".to_owned(), name: "a".to_owned() });
+        let mut earlier = memory.take(&key, Some("earlier"));
+        earlier.failures = 7;
+        memory.put(key.clone(), earlier);
+        assert_eq!(memory.take(&key, Some("earlier")).failures, 7);
+        assert_eq!(memory.take(&key, Some("later")).failures, 0);
     }
 }

@@ -35,14 +35,15 @@ pub enum StatusError {
     Slow(Duration),
 }
 
-/// What the status is to say. Before the first judgement what judging decides stays as it was.
+/// What the status is to say after `before`. Before the first judgement what judging decides stays as it was.
 pub(super) fn status(
     set: &StoreReplicaSet,
+    before: Option<&StoreReplicaSetStatus>,
     outcome: &Outcome,
     snapshot: Option<&Snapshot>,
     now: Timestamp,
 ) -> StoreReplicaSetStatus {
-    let before = set.status.clone().unwrap_or_default();
+    let before = before.cloned().unwrap_or_default();
     let generation = set.metadata.generation;
     let Some(snapshot) = snapshot else {
         let mut findings = dated(of_objects(set, outcome, &[]), &before.conditions, generation, now);
@@ -79,10 +80,16 @@ pub(super) fn status(
     }
 }
 
-/// A failure that is tried again says nothing about what stood before it: only Reconciling tells of it.
+/// A failure that is tried again says nothing about what stood before it: only Reconciling tells of it. But nothing is
+/// Ready that does not serve.
 fn keep(conditions: &mut [Condition], before: &[Condition]) {
-    const KEPT: [&str; 4] = ["Ready", "Accepted", "Stalled", "Progressing"];
-    for condition in conditions.iter_mut().filter(|condition| KEPT.contains(&condition.type_.as_str())) {
+    let serves = conditions.iter().any(|found| found.type_ == "Available" && found.status == "True");
+    let is_kept = |type_: &str| match type_ {
+        "Accepted" | "Stalled" | "Progressing" => true,
+        "Ready" => serves,
+        _ => false,
+    };
+    for condition in conditions.iter_mut().filter(|condition| is_kept(&condition.type_)) {
         if let Some(old) = before.iter().find(|old| old.type_ == condition.type_) {
             *condition = old.clone();
         }
@@ -164,12 +171,22 @@ mod tests {
     use k8s_openapi::api::apps::v1::StatefulSet;
     use serde_json::{Value, json};
 
-    use super::{is_news, status};
+    use super::is_news;
     use crate::{
         api::{StoreReplicaSet, StoreReplicaSetStatus},
         freshness::{PodFacts, Snapshot},
         reconcile::{conditions::Outcome, validate::Rejection},
     };
+
+    /// The status that follows on the one the set has.
+    fn status(
+        set: &StoreReplicaSet,
+        outcome: &Outcome,
+        snapshot: Option<&Snapshot>,
+        now: Timestamp,
+    ) -> StoreReplicaSetStatus {
+        super::status(set, set.status.as_ref(), outcome, snapshot, now)
+    }
 
     fn set(min_serving: u32) -> StoreReplicaSet {
         let set = json!({
@@ -268,6 +285,12 @@ mod tests {
             ("Reconciling", "True", "ReconcileFailed"),
         ];
         check(&working, &failed, &pods([true, true]), expected);
+        let outage = [
+            ("Ready", "False", "ReconcileFailed"),
+            ("Available", "False", "TooFewReplicasServe"),
+            ("Accepted", "True", "Accepted"),
+        ];
+        check(&working, &failed, &pods([false, false]), outage);
         let new = [
             ("Ready", "False", "ReconcileFailed"),
             ("Accepted", "Unknown", "ReconcileFailed"),
@@ -284,6 +307,14 @@ mod tests {
         let fewer = StoreReplicaSetStatus { in_sync_replicas: 9, ..before.clone() };
         assert!(is_news(Some(&before), &fewer));
         assert!(is_news(None, &before));
+    }
+
+    #[test]
+    fn a_status_that_the_watch_does_not_show_yet_is_not_written_again() {
+        let (set, pods) = (set(1), pods([true, true]));
+        let written = status(&set, &done(), Some(&pods), Timestamp::UNIX_EPOCH);
+        let later = Timestamp::from_second(9).expect("a time");
+        assert_eq!(super::status(&set, Some(&written), &done(), Some(&pods), later), written);
     }
 
     #[test]
