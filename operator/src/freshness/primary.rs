@@ -15,7 +15,10 @@ use tidemark_wire::{
     rpc::api_client::ApiClient,
     v1::{TipsRequest, replica_client::ReplicaClient},
 };
-use tokio::sync::watch;
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{
     Code, Status,
@@ -47,11 +50,32 @@ struct Want {
     height: Option<BlockNumber>,
 }
 
-type Wants = Arc<Mutex<BTreeMap<u64, Want>>>;
+/// What all sets want of one primary.
+#[derive(Debug, Default)]
+struct Wants {
+    by_set: Mutex<BTreeMap<u64, Want>>,
+    /// Told when the primary is to be asked more often than before.
+    sooner: Notify,
+}
+
+impl Wants {
+    fn set(&self, id: u64, want: Want) {
+        let before = self.interval();
+        lock(&self.by_set).insert(id, want);
+        if before.is_some_and(|before| want.interval < before) {
+            self.sooner.notify_one();
+        }
+    }
+
+    /// The shortest that is wanted; None when nobody wants anything.
+    fn interval(&self) -> Option<Duration> {
+        lock(&self.by_set).values().map(|want| want.interval).min()
+    }
+}
 
 #[derive(Debug)]
 struct Entry {
-    wants: Wants,
+    wants: Arc<Wants>,
     seen: watch::Receiver<Seen>,
     _task: AbortOnDropHandle<()>,
 }
@@ -70,7 +94,7 @@ pub(super) struct Subscription {
     pub(super) url: String,
     id: u64,
     hub: Weak<Primaries>,
-    wants: Wants,
+    wants: Arc<Wants>,
     seen: watch::Receiver<Seen>,
 }
 
@@ -85,13 +109,14 @@ impl Primaries {
         let (next_id, by_url) = &mut *entries;
         *next_id += 1;
         let entry = by_url.entry(url.to_owned()).or_insert_with(|| self.start(url, *next_id, interval));
-        lock(&entry.wants).insert(*next_id, Want { interval, height: None });
+        entry.wants.set(*next_id, Want { interval, height: None });
         let (wants, seen) = (Arc::clone(&entry.wants), entry.seen.clone());
         Subscription { url: url.to_owned(), id: *next_id, hub: Arc::downgrade(self), wants, seen }
     }
 
     fn start(&self, url: &str, id: u64, interval: Duration) -> Entry {
-        let wants: Wants = Arc::new(Mutex::new([(id, Want { interval, height: None })].into()));
+        let wants = Arc::new(Wants::default());
+        wants.set(id, Want { interval, height: None });
         let (publish, seen) = watch::channel(Seen::default());
         let asking = Asking {
             url: url.to_owned(),
@@ -108,8 +133,8 @@ impl Primaries {
     fn leave(&self, url: &str, id: u64) {
         let mut entries = lock(&self.entries);
         let Some(entry) = entries.1.get(url) else { return };
-        lock(&entry.wants).remove(&id);
-        if lock(&entry.wants).is_empty() {
+        lock(&entry.wants.by_set).remove(&id);
+        if entry.wants.interval().is_none() {
             entries.1.remove(url);
         }
     }
@@ -118,7 +143,7 @@ impl Primaries {
 impl Subscription {
     /// Changes what is wanted: how often, and the height whose hash is to be asked for.
     pub(super) fn want(&self, interval: Duration, height: Option<BlockNumber>) {
-        lock(&self.wants).insert(self.id, Want { interval, height });
+        self.wants.set(self.id, Want { interval, height });
     }
 
     /// Waits for the next answer or failure.
@@ -154,7 +179,7 @@ enum Protocol {
 
 struct Asking {
     url: String,
-    wants: Wants,
+    wants: Arc<Wants>,
     publish: watch::Sender<Seen>,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -178,16 +203,27 @@ impl Asking {
                 (channel, failures) = (endpoint.connect_lazy(), 0);
             }
             self.tell(result);
-            // A little unevenness keeps the operators and sets of a cluster from asking in step.
-            let uneven = rand::rng().random_range(0.95..1.0);
-            tokio::time::sleep(interval.mul_f64(uneven).max(backoff)).await;
+            self.pause(backoff).await;
+        }
+    }
+
+    /// Waits for the shortest interval wanted, also if that becomes shorter meanwhile, and at least for `backoff`.
+    async fn pause(&self, backoff: Duration) {
+        let since = Instant::now();
+        // A little unevenness keeps the operators and sets of a cluster from asking in step.
+        let uneven = rand::rng().random_range(0.95..1.0);
+        while let Some(interval) = self.wants.interval() {
+            let due = since + interval.mul_f64(uneven).max(backoff);
+            if tokio::time::timeout_at(due, self.wants.sooner.notified()).await.is_err() {
+                return;
+            }
         }
     }
 
     /// The shortest interval wanted, and in turn each height wanted; None when nobody wants anything.
     fn next_want(&mut self) -> Option<(Duration, Option<BlockNumber>)> {
-        let wants = lock(&self.wants);
-        let interval = wants.values().map(|want| want.interval).min()?;
+        let interval = self.wants.interval()?;
+        let wants = lock(&self.wants.by_set);
         let heights: Vec<_> = wants.values().filter_map(|want| want.height).collect();
         self.turn = self.turn.wrapping_add(1);
         let height = (!heights.is_empty()).then(|| heights[self.turn % heights.len()]);
@@ -277,7 +313,22 @@ mod tests {
 
     use tonic::Status;
 
-    use super::next_backoff;
+    use super::{Primaries, next_backoff};
+    use crate::{clock::Clock, metrics::Metrics};
+
+    #[tokio::test]
+    async fn a_set_that_polls_often_does_not_wait_for_one_that_polls_seldom() {
+        let primaries = Primaries::new(Clock::start(), Metrics::new().into());
+        let nowhere = "http://127.0.0.1:1";
+        let mut seldom = primaries.subscribe(nowhere, Duration::from_secs(3_600));
+        seldom.changed().await;
+        let mut often = primaries.subscribe(nowhere, Duration::from_millis(10));
+        often.seen();
+        for _ in 0..3 {
+            tokio::time::timeout(Duration::from_secs(30), often.changed()).await.expect("asked often");
+            assert!(often.seen().error.is_some());
+        }
+    }
 
     #[test]
     fn only_an_exhausted_primary_is_asked_less_often_and_never_less_than_every_half_minute() {
