@@ -154,3 +154,57 @@ fn key_of(unreadable: &InvalidObject) -> SetKey {
         name: metadata.name.clone().unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kube::{Client, client::Body, runtime::reflector::store};
+    use serde_json::{Value, json};
+    use tokio_util::sync::CancellationToken;
+
+    use super::{Event, Queue, Sets, StoreReplicaSet};
+    use crate::{
+        clock::Clock,
+        freshness::{Fleets, Shared},
+        metrics::Metrics,
+        reconcile::{Context, Memory, Rules, Watched},
+    };
+
+    fn sets(queue: &Arc<Queue>) -> Sets {
+        let nobody = tower::service_fn(async |_: http::Request<Body>| {
+            Err::<http::Response<Body>, _>(std::io::Error::other("nobody is asked here"))
+        });
+        let (client, metrics) = (Client::new(nobody, "n"), Arc::new(Metrics::new()));
+        let shared = Shared::new(&client, Clock::start(), Arc::clone(&metrics), 1, CancellationToken::new());
+        let fleets = Fleets::new(client.clone(), shared, Arc::default());
+        let watched =
+            Watched { accounts: store().0, services: store().0, budgets: store().0, statefulsets: store().0 };
+        let (rules, memory) = (Rules::default(), Memory::default());
+        let context = Arc::new(Context { client, watched, fleets, rules, metrics, memory });
+        Sets::new(store().1, context, Arc::clone(queue))
+    }
+
+    fn set(generation: u32, annotations: &Value, status: &Value) -> Event<StoreReplicaSet> {
+        let set = json!({
+            "metadata": { "name": "a", "namespace": "n", "uid": "u", "generation": generation, "annotations": annotations },
+            "spec": { "primary": { "url": "http://p:1" }, "follower": { "image": "i" } },
+            "status": status,
+        });
+        Event::Apply(serde_json::from_value(set).expect("a set"))
+    }
+
+    #[tokio::test]
+    async fn a_set_is_reconciled_for_what_its_owner_changes_and_not_for_its_status() {
+        let queue = Arc::new(Queue::default());
+        let mut sets = sets(&queue);
+        let mut asks = |event| {
+            sets.take(event);
+            futures::FutureExt::now_or_never(queue.pop()).is_some()
+        };
+        assert!(asks(set(1, &json!({}), &json!({}))));
+        assert!(!asks(set(1, &json!({}), &json!({ "replicas": 3 }))));
+        assert!(asks(set(2, &json!({}), &json!({}))));
+        assert!(asks(set(2, &json!({ "a": "b" }), &json!({}))));
+    }
+}
