@@ -142,13 +142,13 @@ pub(super) fn of_judging(snapshot: &Snapshot) -> Vec<Finding> {
             "ChainStalled",
             told(ConditionType::ChainStalled),
             "BlocksArrive",
-            "the chain has risen within stallAfter",
+            "no stall of the chain has been seen",
         ),
         raised(
             "ObservationDegraded",
             told(ConditionType::ObservationDegraded),
             "Observed",
-            "every store answers",
+            "nobody is kept in for want of an answer",
         ),
     ]
 }
