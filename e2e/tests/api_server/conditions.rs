@@ -1,7 +1,7 @@
 //! Conditions: bad input and bad weather, each naming the object, the cause and the way out.
 
 use anyhow::{Context as _, ensure};
-use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::{apps::v1::StatefulSet, events::v1::Event};
 use kube::{
     Api,
     api::{ApiResource, DynamicObject, ListParams, Patch, PostParams},
@@ -61,7 +61,7 @@ async fn a_primary_of_another_chain_than_the_pinned_one_is_named_with_both_value
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_never_starts_is_named_with_pod_container_and_kubelets_reason() {
-    let mut world = World::with_fleet("image", 2, |spec| spec["replicas"] = json!(2)).await;
+    let world = World::with_fleet("image", 2, |_| {}).await;
     let waiting = json!({ "waiting": { "reason": "ImagePullBackOff", "message": "no such image" } });
     world.write_status("set-1", json!({ "containerStatuses": [status_of("follower", "", waiting)] })).await;
     let message = world.condition_is("Progressing", "False", "FollowerNotStarting").await;
@@ -70,12 +70,26 @@ async fn an_image_that_never_starts_is_named_with_pod_container_and_kubelets_rea
     world.condition_is("Ready", "False", "FollowerNotStarting").await;
     world.gate_is(1, "False", "NotRunning").await;
     assert_eq!(world.gate(0).await.unwrap().status, "True", "the healthy one is not touched");
-    world.operator = None;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loopback_primary_is_refused_unless_the_operator_is_told_otherwise() {
-    // The operators of these tests are told otherwise, so the address is one that is refused in any case.
+    let mut world = World::new("loopback").await;
+    world.operator = None;
+    world.start_strict_operator();
+    world.create(world.spec()).await;
+    let message = world.condition_is("Accepted", "False", "PrimaryRefused").await;
+    let refused = format!("spec.primary.url {} is a loopback or link-local address", world.primary.url());
+    assert!(message.starts_with(&refused), "{message}");
+    world.condition_is("Stalled", "True", "PrimaryRefused").await;
+    assert!(world.api::<StatefulSet>().get_opt("set").await.unwrap().is_none());
+    world.operator = None;
+    world.start_operator();
+    world.condition_is("Accepted", "True", "Accepted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_at_a_port_that_does_not_exist_is_refused() {
     let world = World::new("refused").await;
     let mut spec = world.spec();
     spec["primary"]["url"] = json!("http://primary:70000");

@@ -37,10 +37,10 @@ const WITHIN: Duration = Duration::from_secs(30);
 pub(crate) struct Operator(JoinHandle<()>);
 
 impl Operator {
-    fn start(client: Client, namespace: &str) -> Self {
+    fn start(client: Client, namespace: &str, allow_loopback_primaries: bool) -> Self {
         let options = Options {
             namespaces: vec![namespace.to_owned()],
-            allow_loopback_primaries: true,
+            allow_loopback_primaries,
             ..Options::default()
         };
         Self(tokio::spawn(async move {
@@ -106,7 +106,12 @@ impl World {
     }
 
     pub(crate) fn start_operator(&mut self) {
-        self.operator = Some(Operator::start(self.client.clone(), &self.namespace));
+        self.operator = Some(Operator::start(self.client.clone(), &self.namespace, true));
+    }
+
+    /// Starts an operator as users run it, which asks no primary at loopback.
+    pub(crate) fn start_strict_operator(&mut self) {
+        self.operator = Some(Operator::start(self.client.clone(), &self.namespace, false));
     }
 
     pub(crate) fn api<K>(&self) -> Api<K>
