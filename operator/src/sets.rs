@@ -159,11 +159,11 @@ fn key_of(unreadable: &InvalidObject) -> SetKey {
 mod tests {
     use std::sync::Arc;
 
-    use kube::{Client, client::Body, runtime::reflector::store};
+    use kube::{Client, ResourceExt as _, client::Body, runtime::reflector::store};
     use serde_json::{Value, json};
     use tokio_util::sync::CancellationToken;
 
-    use super::{Event, Queue, Sets, StoreReplicaSet};
+    use super::{Event, Guarded, Queue, Sets, StoreReplicaSet};
     use crate::{
         clock::Clock,
         freshness::{Fleets, Shared},
@@ -194,6 +194,26 @@ mod tests {
         Event::Apply(serde_json::from_value(set).expect("a set"))
     }
 
+    #[test]
+    fn what_can_be_read_is_read_behind_the_guard_as_without_it() {
+        let set = json!({
+            "metadata": { "name": "a", "namespace": "n", "creationTimestamp": "2026-01-01T00:00:00Z" },
+            "spec": {
+                "primary": { "url": "http://p:1", "genesis": format!("0x{}", "a".repeat(64)) },
+                "follower": { "image": "i", "sync": "poll", "resources": { "limits": { "cpu": 1, "memory": "1Gi" } } },
+                "storage": { "emptyDir": {} },
+                "health": { "pollInterval": "500ms", "hardMaxLagBlocks": 9 },
+                "podTemplate": { "tolerations": [{ "operator": "Exists", "tolerationSeconds": 30 }] },
+            },
+            "status": { "observedGeneration": -1, "members": [{ "name": "a-0", "tip": 7 }], "conditions": [{
+                "type": "Ready", "status": "True", "reason": "R", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }] },
+        });
+        let plain: StoreReplicaSet = serde_json::from_value(set.clone()).expect("a set");
+        let guarded: Guarded = serde_json::from_value(set).expect("metadata");
+        assert_eq!(guarded.0.expect("a set"), plain);
+    }
+
     #[tokio::test]
     async fn a_set_is_reconciled_for_what_its_owner_changes_and_not_for_its_status() {
         let queue = Arc::new(Queue::default());
@@ -206,5 +226,24 @@ mod tests {
         assert!(!asks(set(1, &json!({}), &json!({ "replicas": 3 }))));
         assert!(asks(set(2, &json!({}), &json!({}))));
         assert!(asks(set(2, &json!({ "a": "b" }), &json!({}))));
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_is_known_by_its_name_in_a_list_too() {
+        let set = |name: &str, tip: u64| {
+            json!({
+                "apiVersion": "tidemark.dev/v1alpha1", "kind": "StoreReplicaSet",
+                "metadata": { "name": name, "namespace": "n", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z" },
+                "spec": { "primary": { "url": "http://p:1" }, "follower": { "image": "i" } },
+                "status": { "fleetTip": tip },
+            })
+        };
+        let list = json!({
+            "apiVersion": "tidemark.dev/v1alpha1", "kind": "StoreReplicaSetList", "metadata": { "resourceVersion": "1" },
+            "items": [set("bad", 5_000_000_000), set("good", 5)],
+        });
+        let list: kube::core::ObjectList<Guarded> = serde_json::from_str(&list.to_string()).expect("a list");
+        let read: Vec<_> = list.items.iter().map(|set| (set.name_any(), set.0.is_ok())).collect();
+        assert_eq!(read, [("bad".to_owned(), false), ("good".to_owned(), true)]);
     }
 }

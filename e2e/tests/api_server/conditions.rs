@@ -143,29 +143,37 @@ async fn the_status_tells_the_story() {
     world.condition_is("Available", "True", "EnoughReplicasServe").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_set_that_cannot_be_read_stalls_no_other_and_is_judged_as_it_was() {
-    let world = World::with_fleet("unreadable", 2, |_| {}).await;
+/// Gives a set a status that its definition allows and no operator can read.
+async fn make_unreadable(world: &World, name: &str) {
     let beyond = Patch::Merge(json!({ "status": { "fleetTip": 5_000_000_000_u64 } }));
-    let sets: Api<DynamicObject> = Api::namespaced_with(
-        world.client.clone(),
-        &world.namespace,
-        &ApiResource::erase::<StoreReplicaSet>(&()),
-    );
-    sets.patch_status("set", &Default::default(), &beyond).await.unwrap();
-    world.api().create(&PostParams::default(), &set("other", world.spec())).await.unwrap();
-    until("the other set to be followed", async || {
-        let other: StoreReplicaSet = world.api().get("other").await?;
-        let conditions = other.status.unwrap_or_default().conditions;
-        conditions.into_iter().find(|condition| condition.type_ == "Accepted").context("not yet")
-    })
-    .await;
+    let kind = ApiResource::erase::<StoreReplicaSet>(&());
+    let sets: Api<DynamicObject> = Api::namespaced_with(world.client.clone(), &world.namespace, &kind);
+    sets.patch_status(name, &Default::default(), &beyond).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_cannot_be_read_stalls_no_other_and_is_named() {
+    let mut world = World::new("unreadable").await;
+    world.operator = None;
+    world.api().create(&PostParams::default(), &set("bad", world.spec())).await.unwrap();
+    make_unreadable(&world, "bad").await;
+    world.start_operator();
+    world.create(world.spec()).await;
+    world.start_follower(0, Script { tip: Some(100), ..Script::default() }).await;
+    world.gate_is(0, "True", "InSync").await;
     let event = until("an event that names the field", async || {
         let events = world.api::<Event>().list(&ListParams::default()).await?.items;
         events.into_iter().find(|event| event.reason.as_deref() == Some("Unreadable")).context("no event yet")
     })
     .await;
+    assert_eq!(event.regarding.and_then(|set| set.name).as_deref(), Some("bad"));
     assert!(event.note.is_some_and(|note| note.contains("5000000000")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_can_be_read_no_more_is_judged_on() {
+    let world = World::with_fleet("no-more", 2, |_| {}).await;
+    make_unreadable(&world, "set").await;
     world.primary.say(|primary| primary.tip = Some(200));
     world.follower(0).say(|follower| follower.tip = Some(200));
     world.gate_is(1, "False", "Lagging").await;
