@@ -33,6 +33,14 @@ pub enum StoreError {
         /// The system's reason.
         source: io::Error,
     },
+    /// A write failed where it leaves the disk in a state that only opening the store anew can mend.
+    #[error("cannot write {path}: {source}; the process must restart to reread what the disk holds", path = path.display())]
+    WriteFailed {
+        /// The file that could not be written.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// An earlier sync failed; the store takes no more writes.
     #[error("the store took no more writes after a failed sync: restart the process")]
     Poisoned,
@@ -62,6 +70,32 @@ pub enum StoreError {
         path: PathBuf,
         /// What is wrong with it.
         detail: String,
+    },
+    /// The directory was written by a release whose format this one does not know.
+    #[error(
+        "{path} is of format version {found}, this release reads version {known}: run the release that wrote it, or move the data directory away to fetch the chain anew",
+        path = path.display()
+    )]
+    UnknownVersion {
+        /// The metadata file.
+        path: PathBuf,
+        /// The version it names.
+        found: u64,
+        /// The version this release reads.
+        known: u32,
+    },
+    /// The disk lost what it had confirmed as durable. Nothing was changed.
+    #[error(
+        "the disk of {path} lost blocks it had confirmed as durable: block {confirmed} was, {held} is the last one left; check the disk, then restore the directory from a backup, or move it away to fetch the chain anew",
+        path = path.display(), held = held.map_or_else(|| "none".to_owned(), |held| held.to_string())
+    )]
+    DurableLost {
+        /// The data directory.
+        path: PathBuf,
+        /// The last block that was durable.
+        confirmed: BlockNumber,
+        /// The last block that is left.
+        held: Option<BlockNumber>,
     },
     /// The directory holds another chain than the one asked for.
     #[error(
@@ -114,13 +148,32 @@ impl StoreError {
     /// Whether the store can take no more writes until it is opened anew.
     #[must_use]
     pub fn is_poison(&self) -> bool {
-        matches!(self, Self::SyncFailed { .. } | Self::Poisoned)
+        matches!(self, Self::SyncFailed { .. } | Self::WriteFailed { .. } | Self::Poisoned)
     }
 
     /// Whether the same call will succeed once the volume has space.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
         matches!(self, Self::DiskFull { .. })
+    }
+
+    pub(crate) fn sync_failed(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::SyncFailed { path, source }
+    }
+
+    pub(crate) fn write_failed(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::WriteFailed { path, source }
+    }
+
+    /// The same failure, where it leaves the disk in a state that only opening the store anew can mend.
+    pub(crate) fn into_poison(self) -> Self {
+        match self {
+            Self::Io { path, source, .. } => Self::WriteFailed { path, source },
+            Self::DiskFull { path } => Self::WriteFailed { path, source: io::ErrorKind::StorageFull.into() },
+            other => other,
+        }
     }
 
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {

@@ -1,116 +1,128 @@
-//! What is where, in memory: built from the logs on open, and what the tips are computed from. Does no I/O.
+//! What is derived from the block log: where each block lies, and what it hashes to.
+//!
+//! Entries are written for synced blocks only, so that none can outlive its block. The log decides; a medium that
+//! lost something is rolled forward from it.
+
+use std::sync::Arc;
 
 use crate::{
-    BlockNumber, Tips,
-    log::Place,
-    record::{HEADER, Kind},
-    scan::{Entry, Scan},
+    BlockHash, BlockNumber, StoreError,
+    io::Disk,
+    place::{self, Place},
+    table::Table,
 };
 
-/// The places of all blocks and proofs.
-#[derive(Default)]
-pub(crate) struct Index {
-    /// Of every applied block, from genesis on.
-    blocks: Vec<Place>,
-    /// How many of them are published.
-    published: usize,
-    /// Of every published proof, by number.
-    proofs: Vec<Option<Place>>,
-    proven: Option<BlockNumber>,
+/// A block that is synced in the log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Applied {
+    pub(crate) number: BlockNumber,
+    pub(crate) place: Place,
+    pub(crate) hash: BlockHash,
 }
 
-impl Index {
-    /// The index of two logs that are durable as scanned. Says at which byte the block log stops being a chain, if
-    /// it does.
-    pub(crate) fn of(blocks: &Scan, proofs: &Scan) -> Result<Self, u64> {
-        let mut index = Self::default();
-        for entry in &blocks.entries {
-            if entry.header.kind != Kind::Data || entry.header.number.index() != index.blocks.len() {
-                return Err(entry.payload_at - HEADER as u64);
-            }
-            index.blocks.push(place(entry));
-        }
-        index.publish();
-        proofs.entries.iter().for_each(|entry| index.replay_proof(entry));
-        index.advance_proven();
-        Ok(index)
+/// Something kept consistent with the block log, block by block.
+pub(crate) trait Medium: Send + Sync {
+    /// Makes sure of the space of the first `count` blocks.
+    fn reserve(&self, count: u32) -> Result<(), StoreError>;
+    /// Takes blocks that follow each other and are synced in the log. Taking one again changes nothing.
+    fn apply(&self, blocks: &[Applied]) -> Result<(), StoreError>;
+    /// Makes what was applied durable.
+    fn sync(&self) -> Result<(), StoreError>;
+    /// Forgets every block from `count` on.
+    fn cut(&self, count: u32) -> Result<(), StoreError>;
+}
+
+/// Number to place: 16 bytes a block.
+struct Places(Table<{ place::ENTRY }>);
+
+/// Number to BLAKE3: 32 bytes a block.
+struct Hashes(Table<32>);
+
+impl Medium for Places {
+    fn reserve(&self, count: u32) -> Result<(), StoreError> {
+        self.0.reserve(count)
     }
 
-    fn replay_proof(&mut self, entry: &Entry) {
-        match entry.header.kind {
-            Kind::Data => self.set_proof(entry.header.number, place(entry)),
-            Kind::Cut => self.proofs.truncate(entry.header.number.index() + 1),
-        }
+    fn apply(&self, blocks: &[Applied]) -> Result<(), StoreError> {
+        let entries: Vec<_> =
+            blocks.iter().map(|block| block.place.encode(block.number, &block.hash)).collect();
+        self.0.write(first(blocks), &entries)
     }
 
-    /// Whether proofs are held of blocks that are not: the trace of a crash between the two logs' writes.
-    pub(crate) fn has_proofs_beyond_tip(&self) -> bool {
-        self.proofs.len() > self.blocks.len()
+    fn sync(&self) -> Result<(), StoreError> {
+        self.0.sync()
     }
 
-    pub(crate) fn tips(&self) -> Tips {
-        let applied = BlockNumber::last_of(self.blocks.len());
-        Tips { applied, published: BlockNumber::last_of(self.published), proven: self.proven }
-    }
-
-    pub(crate) fn published_block(&self, number: BlockNumber) -> Option<Place> {
-        self.blocks[..self.published].get(number.index()).copied()
-    }
-
-    pub(crate) fn proof(&self, number: BlockNumber) -> Option<Place> {
-        self.proofs.get(number.index()).copied().flatten()
-    }
-
-    pub(crate) fn apply(&mut self, places: Vec<Place>) {
-        self.blocks.extend(places);
-    }
-
-    /// Everything applied is synced now.
-    pub(crate) fn publish(&mut self) {
-        self.published = self.blocks.len();
-    }
-
-    /// The proofs in `synced` are published with this.
-    pub(crate) fn publish_proofs(&mut self, synced: impl IntoIterator<Item = (BlockNumber, Place)>) {
-        synced.into_iter().for_each(|(number, place)| self.set_proof(number, place));
-        self.advance_proven();
-    }
-
-    fn set_proof(&mut self, number: BlockNumber, place: Place) {
-        if self.proofs.len() <= number.index() {
-            self.proofs.resize(number.index() + 1, None);
-        }
-        self.proofs[number.index()] = Some(place);
-    }
-
-    /// Drops everything above `last`, and says where in the block log it starts.
-    pub(crate) fn truncate(&mut self, last: BlockNumber) -> Option<u64> {
-        let kept = last.index() + 1;
-        let dropped_at = self.blocks.get(kept).map(|place| place.offset - HEADER as u64);
-        self.blocks.truncate(kept);
-        self.published = self.published.min(kept);
-        self.proofs.truncate(kept);
-        self.proven = self.proven.filter(|proven| *proven <= last);
-        self.proven = self.proven.or_else(|| self.recount_proven());
-        dropped_at
-    }
-
-    fn advance_proven(&mut self) {
-        self.proven = self.recount_proven();
-    }
-
-    /// Counts on from what is proven already.
-    fn recount_proven(&self) -> Option<BlockNumber> {
-        let mut proven = self.proven;
-        let mut next = proven.unwrap_or(BlockNumber::GENESIS).next();
-        while next.index() < self.published && self.proof(next).is_some() {
-            proven = Some(next);
-            next = next.next();
-        }
-        proven
+    fn cut(&self, count: u32) -> Result<(), StoreError> {
+        self.0.clear_from(count)
     }
 }
 
-fn place(entry: &Entry) -> Place {
-    Place { offset: entry.payload_at, len: entry.header.len, hash: entry.header.hash }
+impl Medium for Hashes {
+    fn reserve(&self, count: u32) -> Result<(), StoreError> {
+        self.0.reserve(count)
+    }
+
+    fn apply(&self, blocks: &[Applied]) -> Result<(), StoreError> {
+        let entries: Vec<_> = blocks.iter().map(|block| *block.hash.as_bytes()).collect();
+        self.0.write(first(blocks), &entries)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.0.sync()
+    }
+
+    fn cut(&self, count: u32) -> Result<(), StoreError> {
+        self.0.clear_from(count)
+    }
+}
+
+fn first(blocks: &[Applied]) -> u32 {
+    blocks.first().map_or(0, |block| block.number.get())
+}
+
+/// Place index and hash index, which vouch for each other.
+pub(crate) struct BlockIndex {
+    places: Places,
+    hashes: Hashes,
+}
+
+impl BlockIndex {
+    pub(crate) const PLACES: &str = "places.idx";
+    pub(crate) const HASHES: &str = "hashes.idx";
+
+    /// Opens both; files grow by `growth` entries.
+    pub(crate) fn open(disk: &Arc<dyn Disk>, growth: u32) -> Result<Self, StoreError> {
+        let places = Places(Table::open(disk, Self::PLACES, growth)?);
+        Ok(Self { places, hashes: Hashes(Table::open(disk, Self::HASHES, growth)?) })
+    }
+
+    /// Everything that follows the block log.
+    pub(crate) fn media(&self) -> [&dyn Medium; 2] {
+        [&self.places, &self.hashes]
+    }
+
+    /// Hands blocks that follow each other to every medium.
+    pub(crate) fn apply(&self, blocks: &[Applied]) -> Result<(), StoreError> {
+        self.media().into_iter().try_for_each(|medium| medium.apply(blocks))
+    }
+
+    /// Place and hash of a published block.
+    ///
+    /// # Errors
+    /// `Damaged` when the two indexes do not agree.
+    pub(crate) fn get(&self, number: BlockNumber) -> Result<Applied, StoreError> {
+        let n = number.get();
+        let cached = Self::join(number, &self.places.0.read(n)?, self.hashes.0.read(n)?);
+        if let Some(block) = cached {
+            return Ok(block);
+        }
+        let anew = Self::join(number, &self.places.0.read_anew(n)?, self.hashes.0.read_anew(n)?);
+        anew.ok_or_else(|| self.places.0.damaged(n))
+    }
+
+    fn join(number: BlockNumber, place: &[u8; place::ENTRY], hash: [u8; 32]) -> Option<Applied> {
+        let hash = BlockHash::from_bytes(hash);
+        Place::decode(place, number, &hash).map(|place| Applied { number, place, hash })
+    }
 }

@@ -3,22 +3,32 @@
 //! Owns the on-disk format, recovery after a crash, and what "published" means. It knows no network, no async
 //! runtime and no chain: a block is a numbered run of bytes here, and who may append it is decided elsewhere.
 
-mod disk;
+mod cache;
+mod engine;
 mod error;
-mod file;
 mod hash;
 mod index;
+mod io;
 mod lock;
 mod log;
+mod manifest;
 mod metadata;
 mod number;
+mod place;
+mod plan;
+mod position;
+mod proofs;
 mod record;
+mod recover;
 mod scan;
+mod segment_size;
 mod store;
+mod table;
 #[cfg(test)]
 mod tests;
+mod writer;
 
-pub use disk::DiskStore;
+pub use engine::DiskStore;
 pub use error::StoreError;
 pub use hash::{BlockHash, Commitment, ParseCommitmentError};
 pub use metadata::{FORMAT_VERSION, Metadata};

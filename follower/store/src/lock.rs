@@ -1,7 +1,7 @@
 //! One writer per data directory.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     path::Path,
 };
 
@@ -30,4 +30,15 @@ impl DirLock {
             Err(TryLockError::Error(source)) => Err(StoreError::Io { action: "lock", path, source }),
         }
     }
+}
+
+/// Makes the directory if there is none; one that was made counts once its parent is synced.
+pub(crate) fn make_dir(dir: &Path) -> Result<(), StoreError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(dir).map_err(StoreError::io("make", dir))?;
+    let found = dir.canonicalize().map_err(StoreError::io("find", dir))?;
+    let Some(parent) = found.parent() else { return Ok(()) };
+    File::open(parent).and_then(|parent| parent.sync_all()).map_err(StoreError::sync_failed(parent))
 }

@@ -1,129 +1,134 @@
-//! One append-only log: writes batches of records behind its end, and reads single payloads back, verified.
+//! The segments of one log: their names, their open files, and reading single records back, verified.
 
 use std::{
     io,
-    path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
-    BlockHash, BlockNumber, StoreError,
-    file::LogFile,
-    record::{HEADER, Header, Kind},
-    scan::{Scan, scan},
+    BlockHash, StoreError,
+    cache::Cache,
+    index::Applied,
+    io::{Disk, DiskFile},
+    place::Place,
+    position::Position,
+    record::{HEADER, Header, HeaderBytes, Kind, StoreId},
 };
 
-/// Where a payload lies, and what it must hash to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
-    pub(crate) offset: u64,
-    pub(crate) len: u32,
-    pub(crate) hash: BlockHash,
+/// Segments of one log that are kept open.
+const OPEN_FILES: usize = 128;
+
+/// One log, for whoever reads it.
+pub(crate) struct Log {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) id: StoreId,
+    pub(crate) disk: Arc<dyn Disk>,
+    files: Mutex<Cache<u32, Arc<dyn DiskFile>>>,
 }
 
-/// The reading half of a log; cheap to clone.
-#[derive(Clone)]
-pub(crate) struct LogReader {
-    file: Arc<dyn LogFile>,
-    path: PathBuf,
-}
+impl Log {
+    pub(crate) fn new(disk: &Arc<dyn Disk>, kind: Kind, name: &'static str, id: StoreId) -> Self {
+        Self { name, kind, id, disk: Arc::clone(disk), files: Mutex::new(Cache::new(OPEN_FILES)) }
+    }
 
-impl LogReader {
-    /// The payload at `place`.
+    pub(crate) fn segment_name(&self, segment: u32) -> String {
+        format!("{}-{segment:08}.log", self.name)
+    }
+
+    /// The segments there are, in order.
+    pub(crate) fn segments(&self) -> Result<Vec<u32>, StoreError> {
+        let names = self.disk.list().map_err(StoreError::io("list", self.disk.path("")))?;
+        let number = |name: &String| {
+            let digits = name.strip_prefix(self.name)?.strip_prefix('-')?.strip_suffix(".log")?;
+            digits.parse().ok().filter(|segment| self.segment_name(*segment) == *name)
+        };
+        let mut segments: Vec<u32> = names.iter().filter_map(number).collect();
+        segments.sort_unstable();
+        Ok(segments)
+    }
+
+    pub(crate) fn file(&self, segment: u32) -> io::Result<Arc<dyn DiskFile>> {
+        if let Some(file) = self.files().get(segment) {
+            return Ok(file);
+        }
+        let file = self.disk.open(&self.segment_name(segment))?;
+        self.files().put(segment, Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// The header at a place that may hold one; none if it does not, or if the file ends before.
+    pub(crate) fn header(&self, file: &dyn DiskFile, at: Position) -> io::Result<Option<Header>> {
+        let mut bytes: HeaderBytes = [0; HEADER as usize];
+        match file.read_at(&mut bytes, at.offset.into()) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            read => read.map(|()| Header::decode(&bytes, &self.id, at)),
+        }
+    }
+
+    /// The payload of a block.
     ///
     /// # Errors
-    /// `Damaged` when the bytes there are not those that were written.
-    pub(crate) fn read(&self, place: Place) -> Result<Vec<u8>, StoreError> {
+    /// `Damaged` when the bytes there are not those of that block.
+    pub(crate) fn read_block(&self, block: &Applied) -> Result<Vec<u8>, StoreError> {
+        let file = self.file(block.place.at.segment).map_err(self.unreadable(block.place.at))?;
+        self.payload(&*file, block.place, &block.hash)
+    }
+
+    /// The header and payload of the record at `place`.
+    ///
+    /// # Errors
+    /// `Damaged` when there is none.
+    pub(crate) fn read_record(&self, place: Place) -> Result<(Header, Vec<u8>), StoreError> {
+        let file = self.file(place.at.segment).map_err(self.unreadable(place.at))?;
+        let header = self.header(&*file, place.at).map_err(self.unreadable(place.at))?;
+        let header = header.filter(|header| header.kind == self.kind && header.len == place.len);
+        let header = header.ok_or_else(|| self.damaged(place.at, "there is no record"))?;
+        Ok((header, self.payload(&*file, place, &header.hash)?))
+    }
+
+    fn payload(&self, file: &dyn DiskFile, place: Place, hash: &BlockHash) -> Result<Vec<u8>, StoreError> {
         let mut payload = vec![0; place.len as usize];
-        self.file.read_at(&mut payload, place.offset).map_err(|error| self.unreadable(place, error))?;
-        if BlockHash::of(&payload) == place.hash {
+        let offset = u64::from(place.at.offset) + u64::from(HEADER);
+        file.read_at(&mut payload, offset).map_err(self.unreadable(place.at))?;
+        if BlockHash::of(&payload) == *hash {
             return Ok(payload);
         }
-        Err(self.damaged(place, "the payload does not match its checksum"))
+        Err(self.damaged(place.at, "the payload does not match its checksum"))
     }
 
-    fn unreadable(&self, place: Place, error: io::Error) -> StoreError {
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => self.damaged(place, "the file ends inside the payload"),
-            _ => StoreError::io("read", &self.path)(error),
+    fn unreadable(&self, at: Position) -> impl Fn(io::Error) -> StoreError {
+        move |error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.damaged(at, "the file ends inside the record"),
+            io::ErrorKind::NotFound => self.damaged(at, "the file is missing"),
+            _ => self.failed("read", at.segment)(error),
         }
     }
 
-    fn damaged(&self, place: Place, detail: &str) -> StoreError {
-        StoreError::Damaged { path: self.path.clone(), offset: place.offset, detail: detail.to_owned() }
-    }
-}
-
-/// The writing half of a log.
-pub(crate) struct LogWriter {
-    file: Arc<dyn LogFile>,
-    path: PathBuf,
-    end: u64,
-    dirty: bool,
-}
-
-impl LogWriter {
-    /// Reads the log back, and cuts a torn tail durably, so that no later record can land behind it.
-    pub(crate) fn open(file: Arc<dyn LogFile>, path: &Path) -> Result<(Self, Scan), StoreError> {
-        let scan = scan(&*file, path)?;
-        let mut writer = Self { file, path: path.to_owned(), end: scan.end, dirty: true };
-        writer.cut(scan.end)?;
-        Ok((writer, scan))
+    pub(crate) fn damaged(&self, at: Position, detail: &str) -> StoreError {
+        let path = self.disk.path(&self.segment_name(at.segment));
+        StoreError::Damaged { path, offset: at.offset.into(), detail: detail.to_owned() }
     }
 
-    pub(crate) fn reader(&self) -> LogReader {
-        LogReader { file: Arc::clone(&self.file), path: self.path.clone() }
+    pub(crate) fn failed(&self, action: &'static str, segment: u32) -> impl FnOnce(io::Error) -> StoreError {
+        StoreError::io(action, self.disk.path(&self.segment_name(segment)))
     }
 
-    /// Writes records behind the end, numbered from `first` on, in one write. They count after the next `sync`.
-    pub(crate) fn append(
-        &mut self,
-        kind: Kind,
-        first: BlockNumber,
-        payloads: &[&[u8]],
-    ) -> Result<Vec<Place>, StoreError> {
-        let mut bytes = Vec::with_capacity(payloads.iter().map(|payload| HEADER + payload.len()).sum());
-        let mut places = Vec::with_capacity(payloads.len());
-        let mut number = first;
-        for payload in payloads {
-            let header = Header::of(kind, number, payload)?;
-            bytes.extend_from_slice(&header.encode());
-            let offset = self.end + bytes.len() as u64;
-            bytes.extend_from_slice(payload);
-            places.push(Place { offset, len: header.len, hash: header.hash });
-            number = number.next();
+    pub(crate) fn sync_failed(&self, segment: u32) -> impl FnOnce(io::Error) -> StoreError {
+        StoreError::sync_failed(self.disk.path(&self.segment_name(segment)))
+    }
+
+    /// Durably removes the segments behind `last`.
+    pub(crate) fn remove_after(&self, last: u32) -> Result<(), StoreError> {
+        let later: Vec<u32> = self.segments()?.into_iter().filter(|segment| *segment > last).collect();
+        for segment in later.iter().rev() {
+            self.disk.remove(&self.segment_name(*segment)).map_err(self.failed("remove", *segment))?;
         }
-        self.write(&bytes)?;
-        Ok(places)
+        self.files().clear();
+        self.disk.sync_dir().map_err(self.sync_failed(last))
     }
 
-    /// A write that failed halfway is undone, so that the log ends where it did before.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.dirty = true;
-        if let Err(error) = self.file.write_at(bytes, self.end) {
-            self.file
-                .cut(self.end)
-                .map_err(|source| StoreError::SyncFailed { path: self.path.clone(), source })?;
-            return Err(StoreError::io("write", &self.path)(error));
-        }
-        self.end += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Makes everything written so far durable; no call to the disk if nothing was.
-    pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
-        if self.dirty {
-            self.file.sync().map_err(|source| StoreError::SyncFailed { path: self.path.clone(), source })?;
-            self.dirty = false;
-        }
-        Ok(())
-    }
-
-    /// Durably drops everything from byte `end` on.
-    pub(crate) fn cut(&mut self, end: u64) -> Result<(), StoreError> {
-        self.file.cut(end).map_err(StoreError::io("cut", &self.path))?;
-        self.end = end;
-        self.dirty = true;
-        self.sync()
+    fn files(&self) -> MutexGuard<'_, Cache<u32, Arc<dyn DiskFile>>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

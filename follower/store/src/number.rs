@@ -38,12 +38,8 @@ impl BlockNumber {
     }
 
     /// The highest number among `count` blocks counted from genesis; none for no blocks.
-    pub(crate) fn last_of(count: usize) -> Option<Self> {
-        count.checked_sub(1).and_then(|last| u32::try_from(last).ok()).map(Self)
-    }
-
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize
+    pub(crate) fn last_of(count: u32) -> Option<Self> {
+        count.checked_sub(1).map(Self)
     }
 }
 

@@ -1,103 +1,229 @@
-//! Reads a whole log back: every valid record, and where the log truly ends.
+//! Reads a log back: every valid record from a position on, what is damaged, and where the log truly ends.
 //!
-//! Owns the one decision of recovery: an invalid record with nothing valid after it is a torn tail, the trace of a
-//! crash before its sync; an invalid record with a valid one after it is damage. It changes nothing on disk.
+//! Owns the one decision of recovery. An invalid record is *damage* when it is below the checkpoint and something
+//! valid follows, or when a record follows that was written after a sync covering it. Otherwise it is the *torn tail*:
+//! the trace of a crash before its sync, even if later records of the same unsynced writes survived. A record of another
+//! epoch than the checkpoint's is none behind it, so that what was cut or torn once never counts again. Changes nothing.
 
-use std::{io, path::Path};
+use std::{io, sync::Arc};
 
 use crate::{
-    StoreError,
-    file::LogFile,
-    record::{HEADER, Header},
+    BlockHash, BlockNumber, StoreError,
+    io::DiskFile,
+    log::Log,
+    place::Place,
+    position::Position,
+    record::{ALIGN, HEADER, Header, Kind, may_start},
 };
 
 const CHUNK: usize = 1 << 20;
+const HEADER_LEN: usize = HEADER as usize;
 
-/// A record, and where its payload starts.
-pub(crate) struct Entry {
-    pub(crate) header: Header,
-    pub(crate) payload_at: u64,
+/// What a scan comes across, in order.
+pub(crate) enum Found<'a> {
+    /// A valid record.
+    Record { header: Header, place: Place, payload: &'a [u8] },
+    /// Records up to here are damaged.
+    Gap,
+    /// A new segment starts, with this block if it holds blocks.
+    Segment { first: BlockNumber },
 }
 
-/// What a log holds.
-pub(crate) struct Scan {
-    pub(crate) entries: Vec<Entry>,
-    /// Where the last valid record ends, in bytes. What lies beyond is a torn tail.
-    pub(crate) end: u64,
+/// What is told of everything found.
+pub(crate) type Visit<'a> = dyn FnMut(Found<'_>) -> Result<(), StoreError> + 'a;
+
+/// What the checkpoint says of a log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Floor {
+    /// Everything before this was synced once.
+    pub(crate) end: Position,
+    /// Only records of this epoch count behind it.
+    pub(crate) epoch: u32,
 }
 
-/// Reads and verifies every record of `file`.
+/// Reads `log` from `from` on. Returns where it ends.
 ///
 /// # Errors
-/// `Damaged` when an invalid record has a valid one after it; file errors.
-pub(crate) fn scan(file: &dyn LogFile, path: &Path) -> Result<Scan, StoreError> {
-    let len = file.len().map_err(StoreError::io("measure", path))?;
-    let mut scan = Scan { entries: Vec::new(), end: 0 };
-    let mut payload = Vec::new();
-    let read = StoreError::io("read", path);
-    match fill(file, len, &mut scan, &mut payload) {
-        Ok(None) => Ok(scan),
-        Ok(Some(later)) => Err(StoreError::Damaged {
-            path: path.to_owned(),
-            offset: scan.end,
-            detail: format!("a valid record follows at byte {later}"),
-        }),
-        Err(error) => Err(read(error)),
+/// What `visit` says; file errors.
+pub(crate) fn scan(
+    log: &Log,
+    from: Position,
+    floor: Floor,
+    visit: &mut Visit<'_>,
+) -> Result<Position, StoreError> {
+    let segments = log.segments()?;
+    let mut scan = Scan { log, segments, floor, payload: Vec::new(), next: None };
+    let Some(mut at) = scan.start(from, visit)? else { return Ok(Position::ORIGIN) };
+    while let Some(next) = scan.step(at, visit)? {
+        at = next;
     }
+    Ok(at)
 }
 
-/// Adds records to `scan` until one is invalid; then says where a valid one follows, if one does.
-fn fill(file: &dyn LogFile, len: u64, scan: &mut Scan, payload: &mut Vec<u8>) -> io::Result<Option<u64>> {
-    while let Some(header) = record_at(file, len, scan.end, payload)? {
-        scan.entries.push(Entry { header, payload_at: scan.end + HEADER as u64 });
-        scan.end += header.record_len();
-    }
-    if scan.end == len { Ok(None) } else { valid_after(file, len, scan.end, payload) }
+struct Scan<'a> {
+    log: &'a Log,
+    segments: Vec<u32>,
+    floor: Floor,
+    payload: Vec<u8>,
+    /// A segment, and what follows it.
+    next: Option<(u32, Option<(u32, Option<Header>)>)>,
 }
 
-fn header_at(file: &dyn LogFile, len: u64, offset: u64) -> io::Result<Option<Header>> {
-    if len.saturating_sub(offset) < HEADER as u64 {
-        return Ok(None);
-    }
-    let mut bytes = [0; HEADER];
-    file.read_at(&mut bytes, offset)?;
-    Ok(Header::decode(&bytes).filter(|header| header.record_len() <= len - offset))
-}
-
-fn record_at(file: &dyn LogFile, len: u64, offset: u64, payload: &mut Vec<u8>) -> io::Result<Option<Header>> {
-    let Some(header) = header_at(file, len, offset)? else { return Ok(None) };
-    payload.resize(header.len as usize, 0);
-    file.read_at(payload, offset + HEADER as u64)?;
-    Ok((blake3::hash(payload).as_bytes() == header.hash.as_bytes()).then_some(header))
-}
-
-/// Where the first valid record after the invalid one at `bad` starts.
-///
-/// Where the invalid record's header is sound, the search starts behind its payload: a payload is somebody else's
-/// bytes, and may look like a record.
-fn valid_after(file: &dyn LogFile, len: u64, bad: u64, payload: &mut Vec<u8>) -> io::Result<Option<u64>> {
-    let from = header_at(file, len, bad)?.map_or(bad + 1, |header| bad + header.record_len());
-    let mut chunk = vec![0; CHUNK + HEADER];
-    let mut at = from;
-    while at + HEADER as u64 <= len {
-        let take = usize::try_from(len - at).unwrap_or(usize::MAX).min(chunk.len());
-        file.read_at(&mut chunk[..take], at)?;
-        for start in candidates(&chunk[..take]) {
-            let offset = at + start as u64;
-            if record_at(file, len, offset, payload)?.is_some() {
-                return Ok(Some(offset));
-            }
+impl Scan<'_> {
+    /// The first record's place; none if there is no segment at all.
+    fn start(&self, from: Position, visit: &mut Visit<'_>) -> Result<Option<Position>, StoreError> {
+        if self.segments.binary_search(&from.segment).is_ok() && from != Position::ORIGIN {
+            return Ok(Some(from));
         }
-        at += (take - HEADER + 1) as u64;
+        self.segments.first().map_or(Ok(None), |first| {
+            if *first > 0 {
+                visit(Found::Gap)?;
+            }
+            self.enter(*first, visit).map(Some)
+        })
     }
-    Ok(None)
+
+    /// Takes the record at `at`, or steps over what is none; none at the log's end.
+    fn step(&mut self, at: Position, visit: &mut Visit<'_>) -> Result<Option<Position>, StoreError> {
+        let next = self.next_segment(at.segment)?;
+        if let Some((next, Some(head))) = next
+            && head.synced == at
+        {
+            return self.enter(next, visit).map(Some);
+        }
+        let file = self.file(at.segment)?;
+        let read = self.record(&*file, at).map_err(self.log.failed("read", at.segment))?;
+        let Some(header) = read else { return self.step_over(&*file, at, next, visit) };
+        let place = Place { at, len: header.len };
+        visit(Found::Record { header, place, payload: &self.payload })?;
+        Ok(Some(place.end()))
+    }
+
+    fn step_over(
+        &mut self,
+        file: &dyn DiskFile,
+        at: Position,
+        next: Option<(u32, Option<Header>)>,
+        visit: &mut Visit<'_>,
+    ) -> Result<Option<Position>, StoreError> {
+        let later = self.later(file, at).map_err(self.log.failed("read", at.segment))?;
+        let later =
+            later.filter(|later| next.and_then(|(_, head)| head).is_none_or(|head| later.at < head.synced));
+        let is_damage = next.is_some() || later.is_some_and(|later| at < self.floor.end || later.is_proof);
+        match (is_damage, later, next) {
+            (true, Some(later), _) => visit(Found::Gap).map(|()| Some(later.at)),
+            (true, None, Some((next, _))) => {
+                visit(Found::Gap).and_then(|()| self.enter(next, visit)).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn enter(&self, segment: u32, visit: &mut Visit<'_>) -> Result<Position, StoreError> {
+        match self.head(segment)? {
+            Some(head) => visit(Found::Segment { first: head.number })?,
+            None => visit(Found::Gap)?,
+        }
+        Ok(Position::new(segment, HEADER))
+    }
+
+    /// The segment behind this one, and its head if that is whole. Remembered, for it is asked at every record.
+    fn next_segment(&mut self, segment: u32) -> Result<Option<(u32, Option<Header>)>, StoreError> {
+        if let Some((of, next)) = self.next
+            && of == segment
+        {
+            return Ok(next);
+        }
+        let next = self.segments.iter().copied().find(|next| *next > segment);
+        let next = next.map(|next| Ok::<_, StoreError>((next, self.head(next)?))).transpose()?;
+        self.next = Some((segment, next));
+        Ok(next)
+    }
+
+    fn head(&self, segment: u32) -> Result<Option<Header>, StoreError> {
+        let file = self.file(segment)?;
+        let head =
+            self.log.header(&*file, Position::new(segment, 0)).map_err(self.log.failed("read", segment))?;
+        Ok(head.filter(|head| head.kind == Kind::Segment))
+    }
+
+    fn file(&self, segment: u32) -> Result<Arc<dyn DiskFile>, StoreError> {
+        self.log.file(segment).map_err(self.log.failed("open", segment))
+    }
+
+    /// The valid record at `at`, whose payload is left in `self.payload`.
+    fn record(&mut self, file: &dyn DiskFile, at: Position) -> io::Result<Option<Header>> {
+        let header = self.log.header(file, at)?.filter(|header| header.kind == self.log.kind);
+        let header = header.filter(|header| at < self.floor.end || header.epoch == self.floor.epoch);
+        let Some(header) = header else { return Ok(None) };
+        let start = u64::from(at.offset) + u64::from(HEADER);
+        if start + u64::from(header.len) > file.len()? {
+            return Ok(None);
+        }
+        self.payload.resize(header.len as usize, 0);
+        file.read_at(&mut self.payload, start)?;
+        Ok((BlockHash::of(&self.payload) == header.hash).then_some(header))
+    }
+
+    /// The first valid record behind the invalid one at `bad`, and whether any behind it proves that it was synced.
+    fn later(&mut self, file: &dyn DiskFile, bad: Position) -> io::Result<Option<Later>> {
+        let mut later: Option<Later> = None;
+        let mut from = bad.offset.saturating_add(ALIGN);
+        while let Some((at, header)) = self.find(file, Position::new(bad.segment, from))? {
+            let is_proof = header.synced > bad;
+            let first = later.map_or(at, |later| later.at);
+            later = Some(Later { at: first, is_proof });
+            if is_proof || bad < self.floor.end {
+                break;
+            }
+            from = Place { at, len: header.len }.end().offset;
+        }
+        Ok(later)
+    }
+
+    /// The first valid record at or behind `from` in its segment.
+    fn find(&mut self, file: &dyn DiskFile, from: Position) -> io::Result<Option<(Position, Header)>> {
+        let (len, mut at) = (file.len()?, from.offset);
+        let mut chunk = vec![0; CHUNK.min(usize::try_from(len).unwrap_or(CHUNK))];
+        let zeros = vec![0; chunk.len()];
+        while u64::from(at) + u64::from(HEADER) <= len {
+            let take = usize::try_from(len - u64::from(at)).unwrap_or(CHUNK).min(chunk.len());
+            file.read_at(&mut chunk[..take], at.into())?;
+            if chunk[..take] == zeros[..take] {
+                at = at.saturating_add(advance(take));
+                continue;
+            }
+            for offset in candidates(&chunk[..take], at) {
+                let candidate = Position::new(from.segment, offset);
+                if let Some(header) = self.record(file, candidate)? {
+                    return Ok(Some((candidate, header)));
+                }
+            }
+            at = at.saturating_add(advance(take));
+        }
+        Ok(None)
+    }
 }
 
-/// Where in `chunk` something starts that decodes as a header.
-fn candidates(chunk: &[u8]) -> impl Iterator<Item = usize> {
-    chunk
-        .array_windows::<HEADER>()
-        .enumerate()
-        .filter(|(_, bytes)| bytes.starts_with(b"TM") && Header::decode(bytes).is_some())
-        .map(|(start, _)| start)
+/// What follows an invalid record.
+#[derive(Clone, Copy)]
+struct Later {
+    at: Position,
+    /// Whether a record was found that was written when the invalid one had been synced.
+    is_proof: bool,
+}
+
+/// Where records could start in a chunk that was read from byte `start` on.
+fn candidates(chunk: &[u8], start: u32) -> impl Iterator<Item = u32> {
+    let fits = chunk.len().saturating_sub(HEADER_LEN - 1);
+    (0..fits)
+        .step_by(ALIGN as usize)
+        .filter(|at| may_start(&chunk[*at..]))
+        .filter_map(move |at| u32::try_from(at).ok().and_then(|at| start.checked_add(at)))
+}
+
+/// How far a chunk of `take` bytes was searched: its last bytes are too few for a header.
+fn advance(take: usize) -> u32 {
+    let searched = (take - HEADER_LEN) / ALIGN as usize * ALIGN as usize + ALIGN as usize;
+    u32::try_from(searched).unwrap_or(u32::MAX)
 }

@@ -1,106 +1,136 @@
-//! Random workloads with crashes at random bytes of what was not synced.
+//! Seeded random workloads, crashed at every write and sync, with what was not synced kept, lost or torn, and crashed
+//! again while they recover.
+//!
+//! `TIDEMARK_CRASH_REOPENINGS` asks for that many reopenings instead of some seconds' worth; `TIDEMARK_CRASH_SEED`
+//! names the first seed.
 
-use std::{fs, path::Path};
+use std::time::{Duration, Instant};
 
-use proptest::prelude::*;
-use tempfile::TempDir;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-use super::{append, fresh, number, open, payload, prove};
-use crate::{
-    BlockNumber, BlockStore as _, DiskStore, Tips,
-    disk::{BLOCKS, PROOFS},
+use super::{
+    model::Model,
+    sim::{Fate, SimDisk, State},
+    try_open,
 };
 
-#[derive(Debug, Clone)]
-enum Step {
-    Append(usize),
-    Prove(prop::sample::Index),
-    Sync,
-    /// The process dies; what was not synced is cut at a random byte of it.
-    Crash(prop::sample::Index),
-}
+/// Time that one run of the tests spends on this.
+const BUDGET: Duration = Duration::from_secs(20);
+const STEPS: usize = 30;
 
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        4 => (1_usize..4).prop_map(Step::Append),
-        3 => any::<prop::sample::Index>().prop_map(Step::Prove),
-        2 => Just(Step::Sync),
-        1 => any::<prop::sample::Index>().prop_map(Step::Crash),
-    ]
-}
-
-/// A store under test, and what has been seen published so far.
 struct Run {
-    dir: TempDir,
-    /// None only while the store is crashed.
-    store: Option<DiskStore>,
-    seen: Tips,
-    /// Lengths of the two logs at the last sync, in bytes.
-    durable: [usize; 2],
+    rng: StdRng,
+    reopenings: u64,
+    sync_lies: bool,
 }
 
 impl Run {
-    fn new() -> Self {
-        let dir = TempDir::new().expect("temp dir");
-        let store = Some(fresh(dir.path()));
-        Self { dir, store, seen: Tips::default(), durable: [0, 0] }
+    fn new(seed: u64) -> Self {
+        Self { rng: StdRng::seed_from_u64(seed), reopenings: 0, sync_lies: false }
     }
 
-    fn store(&self) -> &DiskStore {
-        self.store.as_ref().expect("open")
-    }
-
-    fn take(&mut self, step: Step) {
-        let count = self.store().tips().applied.map_or(0, |tip| tip.index() + 1);
-        match step {
-            Step::Append(more) => append(self.store(), count..count + more),
-            Step::Prove(which) if count > 1 => prove(self.store(), &[1 + which.index(count - 1)]),
-            Step::Prove(_) => {}
-            Step::Sync => self.see(self.store().sync().expect("must sync")),
-            Step::Crash(at) => self.crash(at),
+    /// One workload on a fresh disk, crashed at every point of it.
+    fn workload(&mut self) -> Result<(), String> {
+        let disk = SimDisk::new(State::default());
+        disk.set(|faults| faults.sync_lies = self.sync_lies);
+        disk.record();
+        let store = try_open(&disk).map_err(|error| error.to_string())?;
+        let mut model = Model::default();
+        Model::initialise(&store).map_err(|error| error.to_string())?;
+        self.crash_all(&disk.take_points(), &model)?;
+        for _ in 0..STEPS {
+            let step = model.draw(&mut self.rng);
+            let during = model.during(step);
+            model.take(step, &store).map_err(|error| format!("{step:?}: {error}"))?;
+            let mut points = disk.take_points();
+            let done = points.pop().into_iter().collect::<Vec<_>>();
+            self.crash_all(&points, &during).map_err(|error| format!("{step:?}: {error}"))?;
+            self.crash_all(&done, &model).map_err(|error| format!("after {step:?}: {error}"))?;
         }
+        Ok(())
     }
 
-    /// Nothing that was seen published may ever be gone.
-    fn see(&mut self, tips: Tips) {
-        assert!(tips.published >= self.seen.published && tips.proven >= self.seen.proven, "{tips:?}");
-        self.seen = tips;
-        self.durable = [BLOCKS, PROOFS].map(|name| read(self.dir.path(), name).len());
+    fn crash_all(&mut self, points: &[State], model: &Model) -> Result<(), String> {
+        for state in points {
+            for fate in Fate::ALL {
+                self.crash(state, model, fate).map_err(|error| format!("{fate:?}: {error}"))?;
+            }
+        }
+        Ok(())
     }
 
-    fn crash(&mut self, at: prop::sample::Index) {
-        self.store = None;
-        for (name, durable) in [BLOCKS, PROOFS].into_iter().zip(self.durable) {
-            let bytes = read(self.dir.path(), name);
-            let kept = durable + at.index(bytes.len() - durable + 1);
-            fs::write(self.dir.path().join(name), &bytes[..kept]).expect("writable");
-        }
-        self.store = Some(open(self.dir.path()));
-        self.see(self.store().tips());
+    /// Crashes, crashes again at some point of the recovery, and once more behind it.
+    fn crash(&mut self, state: &State, model: &Model, fate: Fate) -> Result<(), String> {
+        let mut seen = model.clone();
+        let crashed = state.crash(fate, &mut self.rng);
+        let points = self.reopen(&crashed, &mut seen)?;
+        let again = self.rng.random_range(0..points.len());
+        let fate = Fate::ALL[self.rng.random_range(0..Fate::ALL.len())];
+        let torn = points[again].crash(fate, &mut self.rng);
+        let interrupted = self.reopen(&torn, &mut model.clone());
+        interrupted.map_err(|error| format!("again at {again} of {}, {fate:?}: {error}", points.len()))?;
+        let recovered = points[points.len() - 1].crash(Fate::None, &mut self.rng);
+        self.reopen(&recovered, &mut seen).map_err(|error| format!("behind the recovery: {error}"))?;
+        if self.rng.random_ratio(1, 8) { self.live_on(&points[points.len() - 1], seen) } else { Ok(()) }
     }
 
-    fn check_served(&self) {
-        let store = self.store();
-        for n in 0..self.seen.published.map_or(0, |tip| tip.index() + 1) {
-            assert_eq!(store.block(number(n)).expect("readable"), Some(payload(n)));
+    /// A few steps on what was recovered, with other blocks than those the crash took; crashed once in each.
+    fn live_on(&mut self, state: &State, mut model: Model) -> Result<(), String> {
+        let disk = SimDisk::new(state.clone());
+        let store = try_open(&disk).map_err(|error| error.to_string())?;
+        Model::initialise(&store).map_err(|error| error.to_string())?;
+        model.diverge();
+        for _ in 0..3 {
+            disk.record();
+            let step = model.draw(&mut self.rng);
+            let during = model.during(step);
+            model.take(step, &store).map_err(|error| format!("living on, {step:?}: {error}"))?;
+            let points = disk.take_points();
+            let at = self.rng.random_range(0..points.len());
+            let fate = Fate::ALL[self.rng.random_range(0..Fate::ALL.len())];
+            let crashed = points[at].crash(fate, &mut self.rng);
+            let mut seen = if at + 1 == points.len() { model.clone() } else { during };
+            self.reopen(&crashed, &mut seen)
+                .map_err(|error| format!("living on, {step:?}: {fate:?}: {error}"))?;
         }
-        for n in 1..=self.seen.proven.map_or(0, BlockNumber::index) {
-            assert_eq!(store.proof(number(n)).expect("readable"), Some(payload(n)));
-        }
+        Ok(())
+    }
+
+    /// Opens and checks; the points at which that could have been interrupted, the last of them when it was done.
+    fn reopen(&mut self, state: &State, model: &mut Model) -> Result<Vec<State>, String> {
+        self.reopenings += 1;
+        let disk = SimDisk::new(state.clone());
+        disk.record();
+        let store = try_open(&disk).map_err(|error| format!("reopening: {error}"))?;
+        let points = disk.take_points();
+        model.check(&store)?;
+        model.see(&store);
+        disk.set(|faults| faults.dead = true);
+        Ok(points)
     }
 }
 
-fn read(dir: &Path, name: &str) -> Vec<u8> {
-    fs::read(dir.join(name)).expect("readable")
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn what_was_published_once_stays(steps in prop::collection::vec(step(), 1..40)) {
-        let mut run = Run::new();
-        steps.into_iter().for_each(|step| run.take(step));
-        run.check_served();
+#[test]
+fn nothing_published_is_lost_whenever_the_power_goes() {
+    let (asked_for, start) = (asked("TIDEMARK_CRASH_REOPENINGS"), Instant::now());
+    let first = asked("TIDEMARK_CRASH_SEED").unwrap_or_else(|| rand::random::<u32>().into());
+    let (mut seed, mut reopenings) = (first, 0);
+    while asked_for.map_or(start.elapsed() < BUDGET, |asked| reopenings < asked) {
+        let mut run = Run::new(seed);
+        run.workload().unwrap_or_else(|error| panic!("TIDEMARK_CRASH_SEED={seed}: {error}"));
+        reopenings += run.reopenings;
+        seed += 1;
     }
+    println!("{reopenings} reopenings from TIDEMARK_CRASH_SEED={first} to {seed}");
+}
+
+#[test]
+fn a_disk_whose_sync_does_nothing_is_found_out() {
+    let mut run = Run { sync_lies: true, ..Run::new(1) };
+    let found = run.workload().expect_err("a published block must be missing");
+    assert!(found.contains("went back") || found.contains("reopening"), "{found}");
 }

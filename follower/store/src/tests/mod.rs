@@ -1,63 +1,84 @@
-//! The store as its users meet it: on disk, crashed, damaged, full.
+//! The store as its users meet it: reading, full, failing, damaged, crashed.
 
 mod crashes;
+mod damage;
 mod failing_disk;
+mod model;
 mod reading;
 mod recovery;
+mod sim;
 
-use std::path::Path;
+use std::{sync::Arc, time::Duration};
 
-use tempfile::TempDir;
+use sim::{SimDisk, State};
 
-use crate::{BlockHash, BlockNumber, BlockStore as _, Commitment, DiskStore, Metadata};
+use crate::{
+    BlockHash, BlockNumber, BlockStore as _, Commitment, DiskStore, Metadata, StoreError, engine::Options,
+};
 
 const GENESIS: Commitment = Commitment::from_bytes([7; 32]);
 
-fn number(n: usize) -> BlockNumber {
-    BlockNumber::new(n.try_into().expect("small"))
+/// Small enough for a few blocks to roll, and for every index page to be filled.
+const SMALL: Options =
+    Options { segment_size: Some(2048), growth: 8, checkpoint_every: Duration::from_secs(1 << 30) };
+
+fn number(n: u32) -> BlockNumber {
+    BlockNumber::new(n)
 }
 
-fn payload(n: usize) -> Vec<u8> {
-    vec![u8::try_from(n % 251).expect("below 251"); 20 + n]
+fn payload(n: u32) -> Vec<u8> {
+    vec![u8::try_from(n % 251).expect("below 251"); 20 + n as usize]
 }
 
-fn open(dir: &Path) -> DiskStore {
-    DiskStore::open(dir).expect("must open")
+fn try_open(disk: &SimDisk) -> Result<DiskStore, StoreError> {
+    DiskStore::open_on(Arc::new(disk.clone()), SMALL, None)
 }
 
-fn fresh(dir: &Path) -> DiskStore {
-    let store = open(dir);
+fn open(disk: &SimDisk) -> DiskStore {
+    try_open(disk).expect("must open")
+}
+
+/// Opens what is there when the process dies now and the machine lives on.
+fn killed(disk: &SimDisk) -> (SimDisk, DiskStore) {
+    let after = SimDisk::new(disk.state());
+    let store = open(&after);
+    (after, store)
+}
+
+fn fresh() -> (SimDisk, DiskStore) {
+    let disk = SimDisk::new(State::default());
+    let store = open(&disk);
     store.initialise(Metadata::new("opaque", GENESIS)).expect("must initialise");
-    store
+    (disk, store)
 }
 
-fn append(store: &DiskStore, numbers: std::ops::Range<usize>) {
+fn append(store: &DiskStore, numbers: std::ops::Range<u32>) {
     for n in numbers {
         store.apply(number(n), &[&payload(n)]).expect("must apply");
     }
 }
 
-fn prove(store: &DiskStore, numbers: &[usize]) {
+fn prove(store: &DiskStore, numbers: &[u32]) {
     for &n in numbers {
         store.put_proof(number(n), &payload(n)).expect("must take the proof");
     }
 }
 
-/// A closed store with blocks 0..count and the proofs named, all published.
-fn published(count: usize, proofs: &[usize]) -> TempDir {
-    let dir = TempDir::new().expect("temp dir");
-    let store = fresh(dir.path());
+/// A store with blocks 0..count and the proofs named, all published.
+fn published(count: u32, proofs: &[u32]) -> (SimDisk, DiskStore) {
+    let (disk, store) = fresh();
     append(&store, 0..count);
     prove(&store, proofs);
     store.sync().expect("must sync");
-    dir
+    (disk, store)
 }
 
-fn check_holds(store: &DiskStore, count: usize) {
+fn check_holds(store: &DiskStore, count: u32) {
     assert_eq!(store.tips().published, BlockNumber::last_of(count));
     for n in 0..count {
         assert_eq!(store.block(number(n)).expect("readable"), Some(payload(n)));
         assert_eq!(store.hash_at(number(n)), Some(BlockHash::of(&payload(n))));
     }
     assert_eq!(store.block(number(count)).expect("readable"), None);
+    assert_eq!(store.hash_at(number(count)), None);
 }

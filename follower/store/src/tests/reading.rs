@@ -1,14 +1,13 @@
 //! What is visible when, and what is refused.
 
-use tempfile::TempDir;
+use std::sync::Arc;
 
-use super::{GENESIS, append, check_holds, fresh, number, open, payload, prove, published};
-use crate::{BlockStore as _, Commitment, Metadata, StoreError, Tips};
+use super::{GENESIS, SMALL, append, check_holds, fresh, killed, number, open, payload, prove, published};
+use crate::{BlockStore as _, Commitment, DiskStore, Metadata, StoreError, Tips};
 
 #[test]
 fn nothing_is_visible_before_its_sync() {
-    let dir = TempDir::new().expect("temp dir");
-    let store = fresh(dir.path());
+    let (_, store) = fresh();
     append(&store, 0..3);
     prove(&store, &[1]);
     assert_eq!(store.tips(), Tips { applied: Some(number(2)), published: None, proven: None });
@@ -21,41 +20,51 @@ fn nothing_is_visible_before_its_sync() {
 }
 
 #[test]
-fn everything_published_is_there_after_reopening() {
-    let dir = published(5, &[1, 2, 4]);
-    let store = open(dir.path());
-    check_holds(&store, 5);
-    assert_eq!(store.metadata(), Some(Metadata::new("opaque", GENESIS)));
-    assert_eq!(store.tips().proven, Some(number(2)));
-    assert_eq!(store.proof(number(4)).expect("readable"), Some(payload(4)));
-    assert_eq!(store.proof(number(3)).expect("readable"), None);
+fn everything_published_is_there_after_a_stop_and_after_a_kill() {
+    let (disk, store) = published(50, &[1, 2, 4]);
+    let (_, after_kill) = killed(&disk);
+    drop(store);
+    for store in [after_kill, open(&disk)] {
+        check_holds(&store, 50);
+        assert_eq!(store.metadata(), Some(Metadata::new("opaque", GENESIS)));
+        assert_eq!(store.tips().proven, Some(number(2)));
+        assert_eq!(store.proof(number(4)).expect("readable"), Some(payload(4)));
+        assert_eq!(store.proof(number(3)).expect("readable"), None);
+    }
 }
 
 #[test]
 fn an_empty_proof_is_a_proof() {
-    let dir = published(2, &[]);
-    let store = open(dir.path());
+    let (disk, store) = published(2, &[]);
     store.put_proof(number(1), &[]).expect("must take the proof");
     store.sync().expect("must sync");
-    drop(store);
-    let store = open(dir.path());
+    let (_, store) = killed(&disk);
     assert_eq!(store.proof(number(1)).expect("readable"), Some(Vec::new()));
     assert_eq!(store.tips().proven, Some(number(1)));
 }
 
 #[test]
 fn a_gap_in_the_proofs_closes_when_the_missing_one_comes() {
-    let dir = published(4, &[2, 3]);
-    let store = open(dir.path());
+    let (disk, store) = published(4, &[2, 3]);
     assert_eq!(store.tips().proven, None);
+    drop(store);
+    let store = open(&disk);
+    assert!(store.has_proof(number(3)) && !store.has_proof(number(1)));
     prove(&store, &[1]);
     assert_eq!(store.sync().expect("must sync").proven, Some(number(3)));
 }
 
 #[test]
+fn a_proof_held_already_is_kept_as_it_is() {
+    let (_, store) = published(2, &[1]);
+    store.put_proof(number(1), b"another").expect("is no error");
+    store.sync().expect("must sync");
+    assert_eq!(store.proof(number(1)).expect("readable"), Some(payload(1)));
+}
+
+#[test]
 fn gaps_repetitions_and_stray_proofs_are_refused() {
-    let dir = published(2, &[]);
-    let store = open(dir.path());
+    let (_, store) = published(2, &[]);
     for offered in [0, 1, 3] {
         let refused = store.apply(number(offered), &[b"x"]).expect_err("must refuse");
         assert!(matches!(refused, StoreError::NotNext { .. }), "{refused}");
@@ -68,24 +77,44 @@ fn gaps_repetitions_and_stray_proofs_are_refused() {
 }
 
 #[test]
+fn a_block_larger_than_a_segment_is_held() {
+    let (disk, store) = published(2, &[]);
+    let large = vec![9; 3 * SMALL.segment_size.expect("set") as usize];
+    store.apply(number(2), &[&large, b"behind it"]).expect("must apply");
+    store.sync().expect("must sync");
+    let (_, store) = killed(&disk);
+    assert_eq!(store.block(number(2)).expect("readable"), Some(large));
+    assert_eq!(store.block(number(3)).expect("readable"), Some(b"behind it".to_vec()));
+}
+
+#[test]
 fn truncating_drops_blocks_and_their_proofs_for_good() {
-    let dir = published(5, &[1, 2, 3]);
-    let store = open(dir.path());
+    let (disk, store) = published(60, &[1, 2, 3]);
     let tips = store.truncate(number(1)).expect("must truncate");
     assert_eq!(tips, Tips { applied: Some(number(1)), published: Some(number(1)), proven: Some(number(1)) });
     append(&store, 2..4);
     store.sync().expect("must sync");
+    let (_, after_kill) = killed(&disk);
     drop(store);
-    let store = open(dir.path());
-    check_holds(&store, 4);
-    assert_eq!(store.tips().proven, Some(number(1)));
-    assert!(!store.has_proof(number(3)));
+    for store in [after_kill, open(&disk)] {
+        check_holds(&store, 4);
+        assert_eq!(store.tips().proven, Some(number(1)));
+        assert!(!store.has_proof(number(3)));
+    }
+}
+
+#[test]
+fn truncating_to_the_tip_or_above_drops_nothing() {
+    let (_, store) = published(4, &[1]);
+    for last in [3, 9] {
+        store.truncate(number(last)).expect("must truncate");
+        check_holds(&store, 4);
+    }
 }
 
 #[test]
 fn a_directory_with_blocks_keeps_its_format_and_genesis() {
-    let dir = published(1, &[]);
-    let store = open(dir.path());
+    let (_, store) = published(1, &[]);
     let other = Commitment::from_bytes([8; 32]);
     let refused = store.initialise(Metadata::new("opaque", other)).expect_err("must refuse").to_string();
     assert!(refused.contains(&GENESIS.to_string()) && refused.contains(&other.to_string()), "{refused}");
@@ -95,8 +124,46 @@ fn a_directory_with_blocks_keeps_its_format_and_genesis() {
 }
 
 #[test]
+fn an_empty_store_may_be_pinned_anew() {
+    let (disk, store) = fresh();
+    let other = Metadata::new("native", Commitment::from_bytes([8; 32]));
+    store.initialise(other.clone()).expect("it has no block");
+    let (_, store) = killed(&disk);
+    assert_eq!(store.metadata(), Some(other));
+}
+
+#[test]
 fn blocks_before_a_genesis_are_refused() {
-    let dir = TempDir::new().expect("temp dir");
-    let refused = open(dir.path()).apply(number(0), &[b"x"]).expect_err("must refuse");
+    let disk = super::sim::SimDisk::new(super::sim::State::default());
+    let refused = open(&disk).apply(number(0), &[b"x"]).expect_err("must refuse");
     assert!(matches!(refused, StoreError::NotInitialised), "{refused}");
+}
+
+#[test]
+fn reads_go_on_while_blocks_are_written_and_cut() {
+    let (_, store) = published(40, &[]);
+    let store: Arc<DiskStore> = Arc::new(store);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut read = 0;
+            while store.tips().published < Some(number(200)) {
+                for n in 0..220 {
+                    let block = store.block(number(n)).expect("never damaged");
+                    assert!(block.is_none_or(|block| block == payload(n)));
+                    read += 1;
+                }
+            }
+            read
+        });
+        for last in [30, 20, 10] {
+            store.truncate(number(last)).expect("must truncate");
+            append(&store, last + 1..50);
+            store.sync().expect("must sync");
+        }
+        for n in 50..201 {
+            append(&store, n..n + 1);
+            store.sync().expect("must sync");
+        }
+        assert!(reader.join().expect("no panic") > 0);
+    });
 }

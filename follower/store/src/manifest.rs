@@ -1,0 +1,116 @@
+//! The file that says what a data directory is, and up to where it was durable when that was last written down.
+//!
+//! It is replaced as a whole (temporary file, sync, rename, directory sync), so that a crash leaves the old or the new.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BlockNumber, FORMAT_VERSION, Metadata, StoreError, io::Disk, position::Position, record::StoreId,
+};
+
+pub(crate) const FILE: &str = "metadata.json";
+pub(crate) const TEMPORARY: &str = "metadata.json.new";
+
+/// What is known to be durable. It never says more than the disk holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Checkpoint {
+    /// How many blocks.
+    pub(crate) blocks: u32,
+    /// Where the block log ended behind them.
+    pub(crate) blocks_end: Position,
+    /// Where the proof log ended.
+    pub(crate) proofs_end: Position,
+    /// The proven tip.
+    pub(crate) proven: Option<BlockNumber>,
+}
+
+/// What the file holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    pub(crate) version: u32,
+    /// Random; records are bound to it.
+    pub(crate) id: String,
+    /// Format and genesis, once they are known.
+    pub(crate) chain: Option<Metadata>,
+    pub(crate) checkpoint: Checkpoint,
+    /// Only records of this epoch count behind the checkpoint.
+    pub(crate) epoch: u32,
+    /// A cut down to the checkpoint was begun, and has to be finished before anything else.
+    pub(crate) cutting: bool,
+}
+
+/// The manifest, and what makes a damaged one known.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    store: Manifest,
+    check: String,
+}
+
+impl Manifest {
+    /// The manifest of an empty store.
+    pub(crate) fn new(id: StoreId) -> Self {
+        let (version, checkpoint) = (FORMAT_VERSION, Checkpoint::default());
+        Self { version, id: hex::encode(id), chain: None, checkpoint, epoch: 0, cutting: false }
+    }
+
+    pub(crate) fn id(&self) -> Option<StoreId> {
+        let mut id = StoreId::default();
+        hex::decode_to_slice(&self.id, &mut id).ok().map(|()| id)
+    }
+
+    fn check(&self) -> String {
+        let bytes = serde_json::to_vec(self).expect("plain data always serialises");
+        blake3::hash(&bytes).to_hex()[..16].to_owned()
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let sealed = Sealed { store: self.clone(), check: self.check() };
+        serde_json::to_vec_pretty(&sealed).expect("plain data always serialises")
+    }
+
+    /// Reads the manifest; none if there is none.
+    ///
+    /// # Errors
+    /// `UnknownVersion` for that of another release; `BadMetadata` for what is none at all; file errors.
+    pub(crate) fn load(disk: &dyn Disk) -> Result<Option<Self>, StoreError> {
+        let path = disk.path(FILE);
+        let bytes = match read(disk) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(StoreError::io("read", &path))?,
+        };
+        let bad = |detail: String| StoreError::BadMetadata { path: path.clone(), detail };
+        let value: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+        let found = value["store"]["version"].as_u64().ok_or_else(|| bad("it has no version".to_owned()))?;
+        if found != u64::from(FORMAT_VERSION) {
+            return Err(StoreError::UnknownVersion { path, found, known: FORMAT_VERSION });
+        }
+        let sealed: Sealed = serde_json::from_value(value).map_err(|error| bad(error.to_string()))?;
+        if sealed.check != sealed.store.check() || sealed.store.id().is_none() {
+            return Err(bad("it does not match its checksum".to_owned()));
+        }
+        Ok(Some(sealed.store))
+    }
+
+    /// Durably replaces the manifest.
+    ///
+    /// # Errors
+    /// `DiskFull`, after which the old one stands; poison where that is not known.
+    pub(crate) fn replace(&self, disk: &dyn Disk) -> Result<(), StoreError> {
+        let (path, bytes) = (disk.path(FILE), self.encode());
+        let file = disk.create(TEMPORARY).map_err(StoreError::io("make", disk.path(TEMPORARY)))?;
+        file.write_at(&bytes, 0).map_err(StoreError::io("write", disk.path(TEMPORARY)))?;
+        file.sync().map_err(StoreError::sync_failed(&path))?;
+        disk.rename(TEMPORARY, FILE).map_err(StoreError::sync_failed(&path))?;
+        disk.sync_dir().map_err(StoreError::sync_failed(path))
+    }
+}
+
+fn read(disk: &dyn Disk) -> io::Result<Vec<u8>> {
+    let file = disk.open(FILE)?;
+    let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(0)];
+    file.read_at(&mut bytes, 0)?;
+    Ok(bytes)
+}

@@ -1,0 +1,227 @@
+//! What opening makes of the two logs: finishes a cut that was begun, reads what lies past the checkpoint, writes it
+//! again and syncs it. The torn tail stays where it is: the epoch that begins makes it void.
+//!
+//! What was read back after a crash counts only once it is synced anew: after a failed writeback the page cache may
+//! hold what the disk does not.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    BlockHash, BlockNumber, StoreError,
+    index::{Applied, BlockIndex},
+    io::Disk,
+    log::Log,
+    manifest::Manifest,
+    place::{self, Place},
+    position::Position,
+    proofs::ProofSet,
+    record::{Header, owner_of},
+    scan::{Floor, Found, scan},
+    table::Table,
+    writer::UNFINISHED,
+};
+
+/// Entries collected before they are written.
+const FLUSH: usize = 4096;
+
+/// What the block log holds.
+pub(crate) struct Blocks {
+    pub(crate) count: u32,
+    pub(crate) end: Position,
+    /// Those found damaged on the way.
+    pub(crate) damaged: Vec<BlockNumber>,
+}
+
+/// What the proof log holds.
+pub(crate) struct Proofs {
+    pub(crate) held: ProofSet,
+    pub(crate) end: Position,
+}
+
+/// Removes files that were being made when the process ended.
+pub(crate) fn remove_unfinished(disk: &dyn Disk) -> Result<(), StoreError> {
+    let names = disk.list().map_err(StoreError::io("list", disk.path("")))?;
+    let unfinished = names.iter().filter(|name| name.ends_with(UNFINISHED));
+    unfinished
+        .into_iter()
+        .try_for_each(|name| disk.remove(name).map_err(StoreError::io("remove", disk.path(name))))
+}
+
+/// Recovers the block log and rolls its indexes forward.
+///
+/// # Errors
+/// `DurableLost` when less is left than was durable; `Damaged` where the log is no chain; file errors.
+pub(crate) fn blocks(log: &Log, index: &BlockIndex, manifest: &Manifest) -> Result<Blocks, StoreError> {
+    let (checkpoint, floor) = (&manifest.checkpoint, floor(manifest, manifest.checkpoint.blocks_end));
+    let behind = BlockNumber::last_of(checkpoint.blocks).and_then(|last| behind(log, index, last));
+    let trusted = behind.filter(|behind| *behind <= checkpoint.blocks_end);
+    let (from, count) = trusted.map_or((Position::ORIGIN, 0), |behind| (behind, checkpoint.blocks));
+    let again = Again { log, floor: checkpoint.blocks_end, touched: BTreeSet::new() };
+    let mut roll = BlockRoll { again, index, count, in_gap: false, damaged: Vec::new(), pending: Vec::new() };
+    let end = scan(log, from, floor, &mut |found| roll.take(&found))?;
+    if roll.count < checkpoint.blocks {
+        let confirmed = BlockNumber::last_of(checkpoint.blocks).unwrap_or(BlockNumber::GENESIS);
+        let held = BlockNumber::last_of(roll.count);
+        return Err(StoreError::DurableLost { path: log.disk.path(""), confirmed, held });
+    }
+    roll.again.sync()?;
+    roll.flush()?;
+    Ok(Blocks { count: roll.count, end, damaged: roll.damaged })
+}
+
+fn floor(manifest: &Manifest, end: Position) -> Floor {
+    Floor { end, epoch: manifest.epoch }
+}
+
+/// Where the last block of the checkpoint ends, if the indexes know it and the log has it there.
+fn behind(log: &Log, index: &BlockIndex, last: BlockNumber) -> Option<Position> {
+    let block = index.get(last).ok()?;
+    let (header, _) = log.read_record(block.place).ok()?;
+    (header.number == last && header.hash == block.hash).then(|| block.place.end())
+}
+
+/// Writes records again that lie past the checkpoint.
+struct Again<'a> {
+    log: &'a Log,
+    floor: Position,
+    touched: BTreeSet<u32>,
+}
+
+impl Again<'_> {
+    fn write(&mut self, header: &Header, place: Place, payload: &[u8]) -> Result<(), StoreError> {
+        let segment = place.at.segment;
+        if place.at < self.floor {
+            return Ok(());
+        }
+        let mut bytes = header.encode(&self.log.id, place.at).to_vec();
+        bytes.extend_from_slice(payload);
+        let file = self.log.file(segment).map_err(self.log.failed("open", segment))?;
+        file.write_at(&bytes, place.at.offset.into()).map_err(self.log.failed("write", segment))?;
+        self.touched.insert(segment);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.touched.iter().try_for_each(|segment| {
+            let file = self.log.file(*segment).map_err(self.log.failed("open", *segment))?;
+            file.sync().map_err(self.log.sync_failed(*segment))
+        })
+    }
+}
+
+/// The block log's records on their way into the indexes.
+struct BlockRoll<'a> {
+    again: Again<'a>,
+    index: &'a BlockIndex,
+    count: u32,
+    in_gap: bool,
+    damaged: Vec<BlockNumber>,
+    pending: Vec<Applied>,
+}
+
+impl BlockRoll<'_> {
+    fn take(&mut self, found: &Found<'_>) -> Result<(), StoreError> {
+        match found {
+            Found::Gap => {
+                self.in_gap = true;
+                Ok(())
+            }
+            Found::Segment { first } => self.reach(*first, Position::ORIGIN),
+            Found::Record { header, place, payload } => {
+                self.reach(header.number, place.at)?;
+                self.again.write(header, *place, payload)?;
+                self.push(Applied { number: header.number, place: *place, hash: header.hash })
+            }
+        }
+    }
+
+    /// Numbers left out are damaged where a gap was met, and cannot be otherwise.
+    fn reach(&mut self, number: BlockNumber, at: Position) -> Result<(), StoreError> {
+        if number.get() < self.count || (number.get() > self.count && !self.in_gap) {
+            return Err(self.again.log.damaged(at, "the record has not the number that follows"));
+        }
+        if number.get() > self.count {
+            self.flush()?;
+            self.damaged.extend((self.count..number.get()).map(BlockNumber::new));
+            self.count = number.get();
+        }
+        self.in_gap = false;
+        Ok(())
+    }
+
+    fn push(&mut self, block: Applied) -> Result<(), StoreError> {
+        let is_durable = block.place.at < self.again.floor;
+        self.pending.push(block);
+        self.count = self.count.saturating_add(1);
+        if is_durable && self.pending.len() >= FLUSH { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.index.apply(&std::mem::take(&mut self.pending))
+    }
+}
+
+/// Recovers the proof log and its index; a proof counts only for the very block it was made for.
+///
+/// A proof that is lost or damaged is one not held: it will be copied again.
+///
+/// # Errors
+/// File errors.
+pub(crate) fn proofs(
+    log: &Log,
+    places: &Table<{ place::ENTRY }>,
+    index: &BlockIndex,
+    count: u32,
+    manifest: &Manifest,
+) -> Result<Proofs, StoreError> {
+    let (checkpoint, floor) = (&manifest.checkpoint, floor(manifest, manifest.checkpoint.proofs_end));
+    let entry = |number| Ok::<_, StoreError>(proof_place(places, index, number)?.map(|(place, _)| place));
+    let is_indexed = match checkpoint.proven {
+        Some(proven) => entry(proven)?.is_some_and(|place| log.read_record(place).is_ok()),
+        None => true,
+    };
+    let has_end = log.segments()?.contains(&checkpoint.proofs_end.segment);
+    let trusted = has_end && is_indexed && !places.is_new();
+    let from = if trusted { checkpoint.proofs_end } else { Position::ORIGIN };
+    let mut again = Again { log, floor: checkpoint.proofs_end, touched: BTreeSet::new() };
+    let mut pending = Vec::new();
+    let end = scan(log, from, floor, &mut |found| {
+        if let Found::Record { header, place, payload } = found {
+            again.write(&header, place, payload)?;
+            pending.extend(proven_block(index, count, &header).map(|hash| (header.number, place, hash)));
+        }
+        Ok(())
+    })?;
+    again.sync()?;
+    for (number, place, hash) in pending {
+        places.write(number.get(), &[place.encode(number, &hash)])?;
+    }
+    let mut held = ProofSet::up_to(checkpoint.proven.filter(|_| trusted));
+    let first = held.proven().unwrap_or(BlockNumber::GENESIS).next().get();
+    for number in (first..count).map(BlockNumber::new) {
+        if entry(number)?.is_some() {
+            held.insert(number);
+        }
+    }
+    Ok(Proofs { held, end })
+}
+
+/// The hash of the block a proof belongs to, if that block is held.
+fn proven_block(index: &BlockIndex, count: u32, proof: &Header) -> Option<BlockHash> {
+    let block = index.get(proof.number).ok().filter(|_| proof.number.get() < count)?;
+    (owner_of(&block.hash) == proof.owner).then_some(block.hash)
+}
+
+/// Where the proof of a block lies, and that block's hash; none if there is no proof.
+pub(crate) fn proof_place(
+    places: &Table<{ place::ENTRY }>,
+    index: &BlockIndex,
+    number: BlockNumber,
+) -> Result<Option<(Place, BlockHash)>, StoreError> {
+    let entry = places.read_anew(number.get())?;
+    if entry.iter().all(|byte| *byte == 0) {
+        return Ok(None);
+    }
+    let Ok(block) = index.get(number) else { return Ok(None) };
+    Ok(Place::decode(&entry, number, &block.hash).map(|place| (place, block.hash)))
+}

@@ -1,0 +1,155 @@
+//! A file of entries of one width, found by number, read by pread through a bounded cache of pages.
+//!
+//! An entry that was never written reads as zeros. What an entry means, and whether it is true, is its owner's business.
+
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use crate::{
+    StoreError,
+    cache::Cache,
+    io::{Disk, DiskFile},
+};
+
+/// Bytes read at once and cached together; a multiple of every width.
+const PAGE: usize = 4096;
+/// Pages cached per table: 4 MiB.
+const PAGES: usize = 1024;
+
+type Page = Arc<[u8; PAGE]>;
+
+/// Entries of `W` bytes each.
+pub(crate) struct Table<const W: usize> {
+    name: &'static str,
+    disk: Arc<dyn Disk>,
+    file: Arc<dyn DiskFile>,
+    /// The file grows by this many entries.
+    growth: u64,
+    /// Bytes the file has.
+    len: AtomicU64,
+    pages: Mutex<Cache<u64, Page>>,
+}
+
+impl<const W: usize> Table<W> {
+    /// Opens the table, making an empty one if there is none.
+    pub(crate) fn open(disk: &Arc<dyn Disk>, name: &'static str, growth: u32) -> Result<Self, StoreError> {
+        let failed = || StoreError::io("open", disk.path(name));
+        let file = match disk.open(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make(&**disk, name),
+            opened => opened,
+        };
+        let file = file.map_err(failed())?;
+        let len = AtomicU64::new(file.len().map_err(failed())?);
+        let (disk, pages) = (Arc::clone(disk), Mutex::new(Cache::new(PAGES)));
+        Ok(Self { name, disk, file, growth: growth.max(1).into(), len, pages })
+    }
+
+    /// Whether nothing was ever written, or everything is lost.
+    pub(crate) fn is_new(&self) -> bool {
+        self.len.load(Relaxed) == 0
+    }
+
+    /// Makes sure of the space of the first `count` entries, so that writing them finds no full disk.
+    pub(crate) fn reserve(&self, count: u32) -> Result<(), StoreError> {
+        let needed = u64::from(count).div_ceil(self.growth) * self.growth * W as u64;
+        if needed > self.len.load(Relaxed) {
+            self.file.allocate(needed).map_err(self.failed("grow"))?;
+            self.len.store(needed, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Writes entries from number `first` on.
+    pub(crate) fn write(&self, first: u32, entries: &[[u8; W]]) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let at = u64::from(first) * W as u64;
+        self.file.write_at(entries.as_flattened(), at).map_err(self.failed("write"))?;
+        let end = at + (entries.len() * W) as u64;
+        self.len.fetch_max(end, Relaxed);
+        let mut pages = self.pages();
+        (at / PAGE as u64..end.div_ceil(PAGE as u64)).for_each(|page| pages.remove(page));
+        Ok(())
+    }
+
+    /// The entry of `number`, maybe from the cache.
+    pub(crate) fn read(&self, number: u32) -> Result<[u8; W], StoreError> {
+        let (page, at) = Self::spot(number);
+        let cached = self.pages().get(page);
+        cached.map_or_else(|| self.read_anew(number), |bytes| Ok(entry(&bytes, at)))
+    }
+
+    /// The entry of `number` from the file: a cached page may be of a moment before the entry was written.
+    pub(crate) fn read_anew(&self, number: u32) -> Result<[u8; W], StoreError> {
+        let (page, at) = Self::spot(number);
+        let bytes = self.load(page).map_err(self.failed("read"))?;
+        self.pages().put(page, Arc::clone(&bytes));
+        Ok(entry(&bytes, at))
+    }
+
+    /// Blanks every entry from number `first` on.
+    pub(crate) fn clear_from(&self, first: u32) -> Result<(), StoreError> {
+        let zeros = [0; PAGE];
+        let (mut at, end) = (u64::from(first) * W as u64, self.len.load(Relaxed));
+        while at < end {
+            let take = usize::try_from(end - at).unwrap_or(PAGE).min(PAGE);
+            self.file.write_at(&zeros[..take], at).map_err(self.failed("clear"))?;
+            at += take as u64;
+        }
+        self.pages().clear();
+        Ok(())
+    }
+
+    /// Makes everything written durable.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync().map_err(StoreError::sync_failed(self.disk.path(self.name)))
+    }
+
+    /// That the entry of `number` is not what it must be.
+    pub(crate) fn damaged(&self, number: u32) -> StoreError {
+        let detail = format!("the entry of block {number} does not match its checksum");
+        StoreError::Damaged { path: self.disk.path(self.name), offset: u64::from(number) * W as u64, detail }
+    }
+
+    fn spot(number: u32) -> (u64, usize) {
+        let per_page = (PAGE / W) as u64;
+        let number = u64::from(number);
+        (number / per_page, usize::try_from(number % per_page).unwrap_or(0) * W)
+    }
+
+    /// A page, with zeros where the file ends before it.
+    fn load(&self, page: u64) -> io::Result<Page> {
+        let start = page * PAGE as u64;
+        let there = self.len.load(Relaxed).saturating_sub(start);
+        let mut bytes = [0; PAGE];
+        let take = usize::try_from(there).unwrap_or(PAGE).min(PAGE);
+        self.file.read_at(&mut bytes[..take], start)?;
+        Ok(Arc::new(bytes))
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Cache<u64, Page>> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, action: &'static str) -> impl FnOnce(io::Error) -> StoreError {
+        StoreError::io(action, self.disk.path(self.name))
+    }
+}
+
+fn make(disk: &dyn Disk, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+    let file = disk.create(name)?;
+    disk.sync_dir()?;
+    Ok(file)
+}
+
+fn entry<const W: usize>(page: &[u8; PAGE], at: usize) -> [u8; W] {
+    let mut entry = [0; W];
+    entry.copy_from_slice(&page[at..at + W]);
+    entry
+}

@@ -1,0 +1,132 @@
+//! Bytes that were once published and are others now.
+
+use super::{append, check_holds, fresh, killed, number, open, payload, published, sim::SimDisk, try_open};
+use crate::{BlockNumber, BlockStore as _, DiskStore, StoreError};
+
+const FIRST: &str = "blocks-00000000.log";
+
+/// Where the payload of a block lies in the first segment.
+fn payload_at(disk: &SimDisk, n: u32) -> usize {
+    let (bytes, payload) = (disk.bytes(FIRST), payload(n));
+    bytes.windows(payload.len()).position(|window| window == payload).expect("there")
+}
+
+/// Blocks 0..6, each synced before the next is written.
+fn one_by_one() -> (SimDisk, DiskStore) {
+    let (disk, store) = published(1, &[]);
+    for n in 1..6 {
+        append(&store, n..n + 1);
+        store.sync().expect("must sync");
+    }
+    (disk, store)
+}
+
+fn check_served_around(store: &DiskStore, damaged: u32) {
+    assert_eq!(store.tips().published, Some(number(5)));
+    for n in 0..6 {
+        let read = store.block(number(n));
+        if n == damaged {
+            assert!(matches!(read, Err(StoreError::Damaged { .. })), "block {n}: {read:?}");
+        } else {
+            assert_eq!(read.expect("readable"), Some(payload(n)));
+        }
+    }
+}
+
+#[test]
+fn damage_below_the_checkpoint_is_met_by_the_read_and_served_around() {
+    let (disk, store) = one_by_one();
+    store.checkpoint().expect("must do");
+    disk.corrupt(FIRST, payload_at(&disk, 2) + 3);
+    check_served_around(&store, 2);
+    drop(store);
+    check_served_around(&open(&disk), 2);
+}
+
+#[test]
+fn damage_past_the_checkpoint_is_known_by_the_synced_records_behind_it() {
+    for (damaged, at) in [(1, 0), (2, 3), (3, 22), (4, 0)] {
+        let (disk, _store) = one_by_one();
+        disk.corrupt(FIRST, payload_at(&disk, damaged).checked_add_signed(at).expect("in the file"));
+        let (_, store) = killed(&disk);
+        assert_eq!(store.damaged(), [number(damaged)], "{at}");
+        check_served_around(&store, damaged);
+        append(&store, 6..8);
+        assert_eq!(store.sync().expect("must sync").published, Some(number(7)));
+    }
+}
+
+#[test]
+fn a_record_whose_header_is_damaged_is_read_by_its_indexes() {
+    for at in [-72, -60, -30, -1] {
+        let (disk, _store) = one_by_one();
+        disk.corrupt(FIRST, payload_at(&disk, 3).checked_add_signed(at).expect("in the file"));
+        let (_, store) = killed(&disk);
+        assert_eq!(store.damaged(), [number(3)], "{at}");
+        check_holds(&store, 6);
+    }
+}
+
+#[test]
+fn a_torn_record_is_cut_with_what_was_written_with_it() {
+    let (disk, store) = published(2, &[]);
+    append(&store, 2..5);
+    disk.corrupt(FIRST, payload_at(&disk, 3));
+    let (disk, store) = killed(&disk);
+    check_holds(&store, 3);
+    append(&store, 3..6);
+    store.sync().expect("must sync");
+    check_holds(&killed(&disk).1, 6);
+}
+
+#[test]
+fn damage_at_the_end_of_a_segment_is_known_by_the_next_one() {
+    let (disk, store) = fresh();
+    append(&store, 0..60);
+    let end = disk.bytes(FIRST).iter().rposition(|byte| *byte != 0).expect("has records");
+    disk.corrupt(FIRST, end);
+    let (_, reopened) = killed(&disk);
+    assert_eq!(reopened.tips().published, Some(number(59)));
+    let [damaged] = *reopened.damaged() else { panic!("{:?}", reopened.damaged()) };
+    assert!(reopened.block(damaged).is_err() && reopened.block(damaged.next()).is_ok());
+}
+
+#[test]
+fn a_tail_that_was_durable_and_is_gone_is_said_and_nothing_is_changed() {
+    for kept in [1, 3] {
+        let (disk, store) = one_by_one();
+        store.checkpoint().expect("must do");
+        let from = payload_at(&disk, kept) + payload(kept).len() + 7;
+        disk.lose(FIRST, from / 8 * 8);
+        let before = disk.bytes(FIRST);
+        let lost = try_open(&disk).err().expect("must refuse");
+        let StoreError::DurableLost { confirmed, held, .. } = &lost else { panic!("{lost}") };
+        assert_eq!((*confirmed, *held), (number(5), Some(number(kept))));
+        assert!(lost.to_string().contains(&format!("block 5 was, {kept} is the last one left")), "{lost}");
+        assert!(disk.bytes(FIRST) == before, "nothing is changed");
+    }
+}
+
+#[test]
+fn a_damaged_proof_is_refused_and_one_past_the_checkpoint_is_fetched_again() {
+    let (disk, store) = published(3, &[1, 2]);
+    let proofs = "proofs-00000000.log";
+    let at = disk.bytes(proofs).windows(21).position(|window| window == payload(1)).expect("there");
+    disk.corrupt(proofs, at);
+    assert!(matches!(store.proof(number(1)), Err(StoreError::Damaged { .. })));
+    assert_eq!(store.proof(number(2)).expect("readable"), Some(payload(2)));
+    let (_, store) = killed(&disk);
+    assert!(store.proof(number(1)).is_err() || !store.has_proof(number(1)));
+}
+
+#[test]
+fn a_payload_that_is_a_copy_of_the_log_is_no_record() {
+    let (disk, store) = published(2, &[]);
+    let decoy = disk.bytes(FIRST)[..400].to_vec();
+    store.apply(number(2), &[&decoy]).expect("must apply");
+    let at = disk.bytes(FIRST).windows(400).rposition(|window| window == decoy).expect("there");
+    disk.corrupt(FIRST, at + 399);
+    let (_, store) = killed(&disk);
+    check_holds(&store, 2);
+    assert_eq!(store.damaged(), &[] as &[BlockNumber]);
+}
