@@ -115,6 +115,10 @@ fn open(args: &ServeArgs, format: Box<dyn Format>, state: State) -> Result<Arc<R
         let asked = format.name().to_owned();
         return Err(StoreError::OtherFormat { held: held.format, asked }.into());
     }
+    if let [first, ..] = store.damaged() {
+        let count = store.damaged().len();
+        tracing::error!(%first, count, "blocks are damaged on disk: they are refused, all others are served");
+    }
     let tip = store.tips().published.map(BlockNumber::get);
     tracing::info!(dir = %args.data_dir.display(), format = format.name(), tip, "store opened");
     let boot_id = uuid::Uuid::new_v4().to_string();

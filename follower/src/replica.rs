@@ -190,7 +190,7 @@ impl Replica {
         self.store.has_proof(number)
     }
 
-    /// The hash of a published block, from memory.
+    /// The hash of a published block: the tip's from memory, any other by two small reads at most.
     pub fn hash_at(&self, number: BlockNumber) -> Option<BlockHash> {
         self.store.hash_at(number)
     }

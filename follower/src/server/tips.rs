@@ -1,4 +1,5 @@
-//! `tidemark.v1.Replica/Tips`: the replica's view of itself, from memory, for the operator to judge.
+//! `tidemark.v1.Replica/Tips`: the replica's view of itself, for the operator to judge: from memory, but for the hash
+//! of a block below the tip.
 
 use std::sync::Arc;
 

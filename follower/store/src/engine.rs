@@ -15,7 +15,7 @@ use crate::{
     io::{Disk, RealDisk},
     lock::{DirLock, make_dir},
     log::Log,
-    manifest::{Checkpoint, Manifest},
+    manifest::{self, Checkpoint, Manifest},
     place::{self, Place},
     proofs::ProofSet,
     record::{Kind, Owner, owner_of},
@@ -99,11 +99,11 @@ impl DiskStore {
         options: Options,
         lock: Option<DirLock>,
     ) -> Result<Self, StoreError> {
-        recover::remove_unfinished(&*disk)?;
         let manifest = match Manifest::load(&*disk)? {
             Some(manifest) => manifest,
             None => begin(&*disk)?,
         };
+        recover::remove_unfinished(&*disk)?;
         let id = manifest.id().unwrap_or_default();
         let blocks = Arc::new(Log::new(&disk, Kind::Block, "blocks", id));
         let proofs = Arc::new(Log::new(&disk, Kind::Proof, "proofs", id));
@@ -299,12 +299,12 @@ impl DiskStore {
     }
 }
 
-/// A directory without a manifest must be empty of data.
+/// Nothing is written before the manifest is, so what lies beside a missing one is somebody's, and is left as it is.
 fn begin(disk: &dyn Disk) -> Result<Manifest, StoreError> {
     let names = disk.list().map_err(StoreError::io("list", disk.path("")))?;
-    if names.iter().any(|name| name.ends_with(".log") || name.ends_with(".idx")) {
-        let detail = "it is missing".to_owned();
-        return Err(StoreError::BadMetadata { path: disk.path(crate::manifest::FILE), detail });
+    if let Some(name) = names.iter().find(|name| name.ends_with(".log") || name.ends_with(".idx")) {
+        let detail = format!("it is missing, but {name} is there");
+        return Err(StoreError::BadMetadata { path: disk.path(manifest::FILE), detail });
     }
     let manifest = Manifest::new(rand::random());
     manifest.replace(disk)?;

@@ -33,7 +33,12 @@ impl Log {
     }
 
     pub(crate) fn segment_name(&self, segment: u32) -> String {
-        format!("{}-{segment:08}.log", self.name)
+        format!("{}.log", self.segment_stem(segment))
+    }
+
+    /// The name without its ending.
+    pub(crate) fn segment_stem(&self, segment: u32) -> String {
+        format!("{}-{segment:08}", self.name)
     }
 
     /// The segments there are, in order.

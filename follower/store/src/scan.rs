@@ -60,13 +60,16 @@ pub(crate) fn scan(
     Ok(at)
 }
 
+/// A segment, and its head if that is whole.
+type Next = (u32, Option<Header>);
+
 struct Scan<'a> {
     log: &'a Log,
     segments: Vec<u32>,
     floor: Floor,
     payload: Vec<u8>,
     /// A segment, and what follows it.
-    next: Option<(u32, Option<(u32, Option<Header>)>)>,
+    next: Option<(u32, Option<Next>)>,
 }
 
 impl Scan<'_> {
@@ -103,7 +106,7 @@ impl Scan<'_> {
         &mut self,
         file: &dyn DiskFile,
         at: Position,
-        next: Option<(u32, Option<Header>)>,
+        next: Option<Next>,
         visit: &mut Visit<'_>,
     ) -> Result<Option<Position>, StoreError> {
         let later = self.later(file, at).map_err(self.log.failed("read", at.segment))?;
@@ -128,7 +131,7 @@ impl Scan<'_> {
     }
 
     /// The segment behind this one, and its head if that is whole. Remembered, for it is asked at every record.
-    fn next_segment(&mut self, segment: u32) -> Result<Option<(u32, Option<Header>)>, StoreError> {
+    fn next_segment(&mut self, segment: u32) -> Result<Option<Next>, StoreError> {
         if let Some((of, next)) = self.next
             && of == segment
         {

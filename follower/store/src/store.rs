@@ -27,22 +27,23 @@ pub trait BlockStore: Send + Sync + 'static {
     /// `OtherFormat` or `OtherGenesis` when blocks of another chain are held; file errors.
     fn initialise(&self, metadata: Metadata) -> Result<(), StoreError>;
 
-    /// Writes `blocks`, the first of which has the number `first`. They are published by the next `sync`.
+    /// Writes `blocks`, the first of which has the number `first`. They are published by the next `sync`; one call and
+    /// one sync for many blocks is what makes writing fast.
     ///
     /// # Errors
-    /// `NotNext` unless `first` follows the applied tip; `DiskFull`, after which nothing was applied; file errors.
+    /// `NotNext` unless `first` follows the applied tip; `DiskFull`, after which nothing was applied; poison.
     fn apply(&self, first: BlockNumber, blocks: &[&[u8]]) -> Result<(), StoreError>;
 
     /// Writes the proof of an applied block, which may be 0 bytes long. A proof held already is kept as it is.
     ///
     /// # Errors
-    /// `ProofWithoutBlock` for genesis or a block that is not applied; `DiskFull`; file errors.
+    /// `ProofWithoutBlock` for genesis or a block that is not applied; `DiskFull`; poison.
     fn put_proof(&self, number: BlockNumber, proof: &[u8]) -> Result<(), StoreError>;
 
     /// Publishes what was applied and put so far, once the disk has it.
     ///
     /// # Errors
-    /// `SyncFailed`, which is poison: the process must exit.
+    /// `SyncFailed` or `WriteFailed`, which are poison: the process must exit.
     fn sync(&self) -> Result<Tips, StoreError>;
 
     /// How far this store has come, from memory.
@@ -63,7 +64,8 @@ pub trait BlockStore: Send + Sync + 'static {
     /// Whether the proof of that number is published, from memory.
     fn has_proof(&self, number: BlockNumber) -> bool;
 
-    /// The hash of a published block, from memory.
+    /// The hash of a published block: that of the tip from memory, any other by two small reads at most. None too where
+    /// the indexes are damaged.
     fn hash_at(&self, number: BlockNumber) -> Option<BlockHash>;
 
     /// Durably drops every block and proof above `last`. What is dropped is gone: callers keep a copy first.

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The end of the name of a segment that is being made.
-pub(crate) const UNFINISHED: &str = ".new";
+pub(crate) const UNFINISHED: &str = ".log.new";
 
 /// A record to be written.
 pub(crate) struct Draft<'a> {
@@ -241,7 +241,7 @@ impl Spare {
 }
 
 fn spare_name(log: &Log, segment: u32) -> String {
-    format!("{}{UNFINISHED}", log.segment_name(segment))
+    format!("{}{UNFINISHED}", log.segment_stem(segment))
 }
 
 fn record_len_of(draft: &Draft<'_>) -> u32 {

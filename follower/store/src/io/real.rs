@@ -15,7 +15,7 @@ use rustix::{
 
 use super::{Disk, DiskFile};
 
-const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// A directory that exists.
 pub(crate) struct RealDisk {

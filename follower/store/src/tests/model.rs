@@ -81,7 +81,7 @@ impl Model {
                 store.apply(number(u32::try_from(first).expect("small")), &blocks)?;
             }
             Step::Prove { number: n } => {
-                store.put_proof(number(n), &Self::proof(&self.blocks[n as usize]))?
+                store.put_proof(number(n), &Self::proof(&self.blocks[n as usize]))?;
             }
             Step::Sync => self.seen = store.sync()?,
             Step::Checkpoint => store.checkpoint()?,

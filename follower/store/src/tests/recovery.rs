@@ -70,17 +70,22 @@ fn metadata_that_is_damaged_or_missing_is_named() {
 
 #[test]
 fn logs_without_metadata_are_refused_and_left_as_they_are() {
-    for (name, bytes) in [(BLOCKS, &b"no record at all"[..]), (PROOFS, b"x")] {
+    for name in ["blocks-00000000.log", "proofs.log", "places.idx"] {
         let dir = TempDir::new().expect("temp dir");
-        fs::write(dir.path().join(name), bytes).expect("writable");
+        fs::write(dir.path().join(name), b"somebody's").expect("writable");
         let refused = DiskStore::open(dir.path()).err().expect("must refuse").to_string();
         assert!(refused.contains(name) && refused.contains("move the data directory away"), "{refused}");
-        assert_eq!(fs::read(dir.path().join(name)).expect("readable"), bytes);
+        assert_eq!(fs::read(dir.path().join(name)).expect("readable"), b"somebody's");
     }
-    let dir = published(1, &[]);
-    fs::remove_file(dir.path().join("metadata.json")).expect("removable");
-    let refused = DiskStore::open(dir.path()).err().expect("must refuse");
-    assert!(matches!(refused, StoreError::BadMetadata { .. }), "{refused}");
+}
+
+#[test]
+fn segments_that_were_never_finished_are_removed() {
+    let dir = published(2);
+    let unfinished = dir.path().join("blocks-00000001.log.new");
+    fs::write(&unfinished, b"half").expect("writable");
+    check_holds(&open(dir.path()), 2);
+    assert!(!unfinished.exists());
 }
 
 #[test]

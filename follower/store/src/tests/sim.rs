@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use rand::{Rng as _, RngExt as _, rngs::StdRng};
+use rand::{RngExt as _, rngs::StdRng};
 
 use crate::io::{Disk, DiskFile};
 
@@ -238,7 +238,7 @@ fn tear(into: &mut Vec<u8>, offset: usize, bytes: &[u8], rng: &mut StdRng) {
     let mut at = offset;
     while at < offset + bytes.len() {
         let end = ((at / SECTOR + 1) * SECTOR).min(offset + bytes.len());
-        if rng.next_u32() % 2 == 0 {
+        if rng.random_bool(0.5) {
             put(into, at, &bytes[at - offset..end - offset]);
         }
         at = end;
