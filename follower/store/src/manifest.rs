@@ -60,6 +60,11 @@ impl Manifest {
         hex::decode_to_slice(&self.id, &mut id).ok().map(|()| id)
     }
 
+    /// The epoch that begins with the next opening or cut.
+    pub(crate) fn next_epoch(&self) -> u32 {
+        self.epoch.wrapping_add(1)
+    }
+
     fn check(&self) -> String {
         let bytes = serde_json::to_vec(self).expect("plain data always serialises");
         blake3::hash(&bytes).to_hex()[..16].to_owned()

@@ -11,7 +11,7 @@ use crate::{
     index::{Applied, BlockIndex},
     io::Disk,
     log::Log,
-    manifest::Manifest,
+    manifest::{Checkpoint, Manifest},
     place::{self, Place},
     position::Position,
     proofs::ProofSet,
@@ -175,14 +175,11 @@ pub(crate) fn proofs(
     manifest: &Manifest,
 ) -> Result<Proofs, StoreError> {
     let (checkpoint, floor) = (&manifest.checkpoint, floor(manifest, manifest.checkpoint.proofs_end));
-    let entry = |number| Ok::<_, StoreError>(proof_place(places, index, number)?.map(|(place, _)| place));
-    let is_indexed = match checkpoint.proven {
-        Some(proven) => entry(proven)?.is_some_and(|place| log.read_record(place).is_ok()),
-        None => true,
-    };
-    let has_end = log.segments()?.contains(&checkpoint.proofs_end.segment);
-    let trusted = has_end && is_indexed && !places.is_new();
+    let trusted = has_proofs(log, places, index, checkpoint)?;
     let from = if trusted { checkpoint.proofs_end } else { Position::ORIGIN };
+    if !trusted {
+        places.clear_from(0)?;
+    }
     let mut again = Again { log, floor: checkpoint.proofs_end, touched: BTreeSet::new() };
     let mut pending = Vec::new();
     let end = scan(log, from, floor, &mut |found| {
@@ -196,14 +193,41 @@ pub(crate) fn proofs(
     for (number, place, hash) in pending {
         places.write(number.get(), &[place.encode(number, &hash)])?;
     }
-    let mut held = ProofSet::up_to(checkpoint.proven.filter(|_| trusted));
-    let first = held.proven().unwrap_or(BlockNumber::GENESIS).next().get();
+    let held = held_proofs(places, index, count, checkpoint.proven.filter(|_| trusted))?;
+    Ok(Proofs { held, end })
+}
+
+/// Whether the log has the end it had at the checkpoint, and the index knows its proven tip; else all is read anew.
+fn has_proofs(
+    log: &Log,
+    places: &Table<{ place::ENTRY }>,
+    index: &BlockIndex,
+    checkpoint: &Checkpoint,
+) -> Result<bool, StoreError> {
+    if places.is_new() || !log.segments()?.contains(&checkpoint.proofs_end.segment) {
+        return Ok(false);
+    }
+    let Some(proven) = checkpoint.proven else { return Ok(true) };
+    let place = proof_place(places, index, proven)?;
+    Ok(place.is_some_and(|(place, _)| log.read_record(place).is_ok()))
+}
+
+/// The proofs that are indexed, where every one up to `proven` is known to be.
+fn held_proofs(
+    places: &Table<{ place::ENTRY }>,
+    index: &BlockIndex,
+    count: u32,
+    proven: Option<BlockNumber>,
+) -> Result<ProofSet, StoreError> {
+    let mut held = ProofSet::up_to(proven);
+    let first = proven.unwrap_or(BlockNumber::GENESIS).next().get();
     for number in (first..count).map(BlockNumber::new) {
-        if entry(number)?.is_some() {
+        let entry = places.read(number.get())?;
+        if decode(&entry, index, number).is_some() {
             held.insert(number);
         }
     }
-    Ok(Proofs { held, end })
+    Ok(held)
 }
 
 /// The hash of the block a proof belongs to, if that block is held.
@@ -218,10 +242,15 @@ pub(crate) fn proof_place(
     index: &BlockIndex,
     number: BlockNumber,
 ) -> Result<Option<(Place, BlockHash)>, StoreError> {
-    let entry = places.read_anew(number.get())?;
+    let cached = decode(&places.read(number.get())?, index, number);
+    cached
+        .map_or_else(|| Ok(decode(&places.read_anew(number.get())?, index, number)), |found| Ok(Some(found)))
+}
+
+fn decode(entry: &[u8; place::ENTRY], index: &BlockIndex, number: BlockNumber) -> Option<(Place, BlockHash)> {
     if entry.iter().all(|byte| *byte == 0) {
-        return Ok(None);
+        return None;
     }
-    let Ok(block) = index.get(number) else { return Ok(None) };
-    Ok(Place::decode(&entry, number, &block.hash).map(|place| (place, block.hash)))
+    let block = index.get(number).ok()?;
+    Place::decode(entry, number, &block.hash).map(|place| (place, block.hash))
 }

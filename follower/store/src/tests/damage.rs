@@ -130,3 +130,24 @@ fn a_payload_that_is_a_copy_of_the_log_is_no_record() {
     check_holds(&store, 2);
     assert_eq!(store.damaged(), &[] as &[BlockNumber]);
 }
+
+#[test]
+fn a_proof_log_that_is_lost_is_a_log_without_proofs() {
+    let (disk, store) = published(3, &[1, 2]);
+    drop(store);
+    disk.forget("proofs-00000000.log");
+    let store = open(&disk);
+    assert_eq!((store.tips().proven, store.has_proof(number(1))), (None, false));
+    store.put_proof(number(1), &payload(1)).expect("it is copied again");
+    store.sync().expect("must sync");
+    assert_eq!(killed(&disk).1.proof(number(1)).expect("readable"), Some(payload(1)));
+}
+
+#[test]
+fn a_block_log_that_is_lost_is_said() {
+    let (disk, store) = published(3, &[]);
+    drop(store);
+    disk.forget(FIRST);
+    let lost = try_open(&disk).err().expect("must refuse").to_string();
+    assert!(lost.contains("block 2 was, none is the last one left"), "{lost}");
+}

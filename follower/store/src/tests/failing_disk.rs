@@ -1,6 +1,6 @@
 //! Disks that are full or fail to sync.
 
-use super::{append, check_holds, fresh, killed, number, payload, prove, published};
+use super::{append, check_holds, fresh, killed, number, open, payload, prove, published};
 use crate::{BlockStore as _, DiskStore, StoreError};
 
 /// Applies blocks until one is refused; its number.
@@ -47,6 +47,26 @@ fn a_checkpoint_on_a_full_disk_can_wait() {
     disk.set(|faults| faults.full = true);
     store.checkpoint().expect("needs no space");
     check_holds(&killed(&disk).1, 3);
+}
+
+#[test]
+fn a_store_is_opened_and_served_on_a_full_disk_and_written_once_there_is_space() {
+    let (disk, store) = published(3, &[1]);
+    append(&store, 3..5);
+    drop(store);
+    disk.set(|faults| faults.full = true);
+    for _ in 0..3 {
+        let store = open(&disk);
+        check_holds(&store, 5);
+        assert!(store.apply(number(5), &[b"x"]).expect_err("must refuse").is_disk_full());
+        assert!(store.put_proof(number(2), b"x").expect_err("must refuse").is_disk_full());
+        assert_eq!(store.sync().expect("nothing to do").published, Some(number(4)));
+    }
+    let store = open(&disk);
+    disk.set(|faults| faults.full = false);
+    append(&store, 5..8);
+    store.sync().expect("must sync");
+    check_holds(&killed(&disk).1, 8);
 }
 
 #[test]

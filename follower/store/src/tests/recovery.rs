@@ -89,6 +89,20 @@ fn segments_that_were_never_finished_are_removed() {
 }
 
 #[test]
+fn a_proof_is_never_found_again_for_another_block() {
+    let dir = published(5);
+    let store = open(dir.path());
+    store.truncate(number(0)).expect("must truncate");
+    store.apply(number(1), &[b"another block 1"]).expect("must apply");
+    store.sync().expect("must sync");
+    drop(store);
+    fs::remove_file(dir.path().join("proof-places.idx")).expect("removable");
+    let store = open(dir.path());
+    assert_eq!(store.tips().published, Some(number(1)));
+    assert!(!store.has_proof(number(1)));
+}
+
+#[test]
 fn an_index_that_is_lost_is_rebuilt_from_the_log() {
     let dir = published(300);
     for lost in [BlockIndex::PLACES, BlockIndex::HASHES, "proof-places.idx"] {

@@ -64,7 +64,7 @@ pub(super) struct State {
 /// What the disk does wrong.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Faults {
-    /// No space can be allocated.
+    /// No file can grow.
     pub(super) full: bool,
     /// Syncs fail.
     pub(super) sync_fails: bool,
@@ -130,6 +130,13 @@ impl SimDisk {
         let content = &mut inner.state.files[id];
         Arc::make_mut(&mut content.live)[from..].fill(0);
         Arc::make_mut(&mut content.durable)[from..].fill(0);
+    }
+
+    /// Takes a file away.
+    pub(super) fn forget(&self, name: &str) {
+        let mut inner = self.inner();
+        inner.state.names.remove(name);
+        inner.state.durable_names.remove(name);
     }
 
     pub(super) fn bytes(&self, name: &str) -> Vec<u8> {
@@ -218,6 +225,13 @@ impl Content {
 }
 
 impl Pending {
+    fn end(&self) -> usize {
+        match self {
+            Self::Write { offset, bytes } => offset + bytes.len(),
+            Self::Grow { len } => *len,
+        }
+    }
+
     fn apply(&self, into: &mut Vec<u8>) {
         match self {
             Self::Write { offset, bytes } => put(into, *offset, bytes),
@@ -312,7 +326,11 @@ impl SimFile {
     fn change(&self, pending: Pending) -> io::Result<()> {
         let mut inner = self.disk.inner();
         inner.point()?;
+        let is_full = inner.faults.full;
         let content = &mut inner.state.files[self.id];
+        if is_full && pending.end() > content.live.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         pending.apply(Arc::make_mut(&mut content.live));
         content.pending.push(pending);
         Ok(())
@@ -340,9 +358,6 @@ impl DiskFile for SimFile {
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        if self.disk.inner().faults.full {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
         self.change(Pending::Grow { len: usize::try_from(len).expect("small") })
     }
 

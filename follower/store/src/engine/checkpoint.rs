@@ -1,0 +1,93 @@
+//! The manifest on its way to the disk: checkpoints, epochs, and the cuts that both begin and end with one.
+
+use std::time::Instant;
+
+use super::{DiskStore, progress::Progress, write::Writer};
+use crate::{
+    BlockNumber, StoreError,
+    manifest::{Checkpoint, Manifest},
+};
+
+impl DiskStore {
+    /// Syncs, and writes down up to where everything is durable, so that opening need not read what lies before.
+    ///
+    /// # Errors
+    /// Poison; a full disk is none, for the checkpoint before still stands.
+    pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
+        let mut writer = self.writer()?;
+        let done = self.sync_now(&mut writer).and_then(|_| self.checkpoint_now(&mut writer));
+        writer.note(done)
+    }
+
+    /// Begins the epoch of this opening; on a full disk later, when something is to be written.
+    pub(super) fn begin_if_there_is_space(&self) -> Result<(), StoreError> {
+        match self.begin_epoch(&mut *self.writer()?) {
+            Err(error) if error.is_disk_full() => Ok(()),
+            begun => begun,
+        }
+    }
+
+    /// Begins a new epoch behind what was recovered, if that is not done.
+    pub(super) fn begin_epoch(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        if writer.has_begun {
+            return Ok(());
+        }
+        let (checkpoint, epoch) = (self.reached(writer), writer.manifest.next_epoch());
+        let manifest = Manifest { checkpoint, epoch, cutting: false, ..writer.manifest.clone() };
+        self.replace_manifest(writer, manifest)?;
+        writer.has_begun = true;
+        Ok(())
+    }
+
+    pub(super) fn checkpoint_now(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        writer.checkpointed = (writer.rolls(), Instant::now());
+        let checkpoint = self.reached(writer);
+        if checkpoint == writer.manifest.checkpoint || !writer.has_begun {
+            return Ok(());
+        }
+        let manifest = Manifest { checkpoint, ..writer.manifest.clone() };
+        match self.replace_manifest(writer, manifest) {
+            Err(error) if error.is_disk_full() => Ok(()),
+            replaced => replaced,
+        }
+    }
+
+    /// Syncs the media first, for the manifest says what they hold.
+    fn replace_manifest(&self, writer: &mut Writer, manifest: Manifest) -> Result<(), StoreError> {
+        self.media.sync_derived()?;
+        manifest.replace(&*self.disk)?;
+        writer.manifest = manifest;
+        Ok(())
+    }
+
+    /// What is synced and indexed. Everything written must be.
+    fn reached(&self, writer: &Writer) -> Checkpoint {
+        let progress = self.progress();
+        let (blocks_end, proofs_end) = (writer.blocks.synced(), writer.proofs.synced());
+        Checkpoint { blocks: progress.published, blocks_end, proofs_end, proven: progress.proofs.proven() }
+    }
+
+    pub(super) fn truncate_now(&self, writer: &mut Writer, last: BlockNumber) -> Result<(), StoreError> {
+        self.begin_epoch(writer)?;
+        self.sync_now(writer)?;
+        if !self.is_published(last.next()) || last.next() == last {
+            return Ok(());
+        }
+        let block = self.media.index.get(last)?;
+        let blocks_end = block.place.end();
+        let mut proofs = self.progress().proofs.clone();
+        proofs.cut(last);
+        let (blocks, proofs_end) = (last.next().get(), writer.proofs.end());
+        let checkpoint = Checkpoint { blocks, blocks_end, proofs_end, proven: proofs.proven() };
+        let epoch = writer.manifest.next_epoch();
+        let begun = Manifest { checkpoint, epoch, cutting: true, ..writer.manifest.clone() };
+        self.replace_manifest(writer, begun.clone())?;
+        let cuts = self.progress().cuts + 1;
+        *self.progress_mut() =
+            Progress { applied: blocks, published: blocks, tip_hash: Some(block.hash), proofs, cuts };
+        let done = self.media.cut(&checkpoint).and_then(|()| writer.blocks.rewind(blocks_end, epoch));
+        let done = done.and_then(|()| writer.proofs.rewind(proofs_end, epoch));
+        let done = done.and_then(|()| self.replace_manifest(writer, Manifest { cutting: false, ..begun }));
+        done.map_err(StoreError::into_poison)
+    }
+}

@@ -1,0 +1,101 @@
+//! Opening a store: what must be there, what is recovered, and the epoch that begins.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, RwLock},
+    time::Instant,
+};
+
+use super::{DiskStore, Options, media::Media, progress::Progress, write::Writer};
+use crate::{
+    BlockNumber, StoreError,
+    io::{Disk, RealDisk},
+    lock::{DirLock, make_dir},
+    manifest::{self, Manifest},
+    recover,
+    segment_size::segment_size,
+    writer::LogWriter,
+};
+
+impl DiskStore {
+    /// Opens the store in `dir`, making it if there is none, and recovers it: a torn tail is cut, and everything past
+    /// the checkpoint is read, verified, written again and synced before it counts.
+    ///
+    /// # Errors
+    /// `Locked`, `DurableLost`, `Damaged`, `BadMetadata`, `UnknownVersion`, or what the file system says.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        make_dir(dir)?;
+        let lock = DirLock::take(dir)?;
+        Self::open_on(Arc::new(RealDisk::new(dir)), Options::default(), Some(lock))
+    }
+
+    /// Opens the store on a disk that nobody else uses.
+    pub(crate) fn open_on(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        lock: Option<DirLock>,
+    ) -> Result<Self, StoreError> {
+        let manifest = Manifest::load(&*disk)?.map_or_else(|| begin(&*disk), Ok)?;
+        recover::remove_unfinished(&*disk)?;
+        let media = Media::open(&disk, manifest.id().unwrap_or_default(), options.growth)?;
+        if manifest.cutting {
+            media.cut(&manifest.checkpoint)?;
+        }
+        let blocks = recover::blocks(&media.blocks, &media.index, &manifest)?;
+        let proofs =
+            recover::proofs(&media.proofs, &media.proof_places, &media.index, blocks.count, &manifest)?;
+        let writer = writer(&media, segment_size_of(&*disk, options)?, &blocks, &proofs, manifest)?;
+        let tip = BlockNumber::last_of(blocks.count);
+        let tip_hash = tip.and_then(|tip| media.index.get(tip).ok()).map(|block| block.hash);
+        let (applied, published) = (blocks.count, blocks.count);
+        let store = Self {
+            disk,
+            media,
+            chain: RwLock::new(writer.manifest.chain.clone()),
+            progress: RwLock::new(Progress { applied, published, tip_hash, proofs: proofs.held, cuts: 0 }),
+            damaged: blocks.damaged,
+            writer: Mutex::new(writer),
+            checkpoint_every: options.checkpoint_every,
+            _lock: lock,
+        };
+        store.begin_if_there_is_space()?;
+        Ok(store)
+    }
+}
+
+fn segment_size_of(disk: &dyn Disk, options: Options) -> Result<u32, StoreError> {
+    let measured = || disk.volume().map(segment_size).map_err(StoreError::io("measure", disk.path("")));
+    options.segment_size.map_or_else(measured, Ok)
+}
+
+fn writer(
+    media: &Media,
+    segment_size: u32,
+    blocks: &recover::Blocks,
+    proofs: &recover::Proofs,
+    manifest: Manifest,
+) -> Result<Writer, StoreError> {
+    let epoch = manifest.next_epoch();
+    Ok(Writer {
+        blocks: LogWriter::open(&media.blocks, segment_size, blocks.end, epoch)?,
+        proofs: LogWriter::open(&media.proofs, segment_size, proofs.end, epoch)?,
+        pending_blocks: Vec::new(),
+        pending_proofs: Vec::new(),
+        checkpointed: (0, Instant::now()),
+        poisoned: false,
+        has_begun: false,
+        manifest,
+    })
+}
+
+/// Nothing is written before the manifest is, so what lies beside a missing one is somebody's, and is left as it is.
+fn begin(disk: &dyn Disk) -> Result<Manifest, StoreError> {
+    let names = disk.list().map_err(StoreError::io("list", disk.path("")))?;
+    if let Some(name) = names.iter().find(|name| name.ends_with(".log") || name.ends_with(".idx")) {
+        let detail = format!("it is missing, but {name} is there");
+        return Err(StoreError::BadMetadata { path: disk.path(manifest::FILE), detail });
+    }
+    let manifest = Manifest::new(rand::random());
+    manifest.replace(disk)?;
+    Ok(manifest)
+}
