@@ -1,4 +1,7 @@
 //! A bounded cache that gives up what was not used for longest, roughly (second chance). Pure.
+//!
+//! A value that was read before something was removed must not be put after: it may be of before the change. So a
+//! reader notes the generation first, and puts with it.
 
 use std::{collections::HashMap, hash::Hash};
 
@@ -14,12 +17,13 @@ pub(crate) struct Cache<K, V> {
     slots: Vec<Slot<K, V>>,
     found: HashMap<K, usize>,
     hand: usize,
+    generation: u64,
 }
 
 impl<K: Copy + Eq + Hash, V: Clone> Cache<K, V> {
     /// An empty cache of at most `limit` values, at least one.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), slots: Vec::new(), found: HashMap::new(), hand: 0 }
+        Self { limit: limit.max(1), slots: Vec::new(), found: HashMap::new(), hand: 0, generation: 0 }
     }
 
     pub(crate) fn get(&mut self, key: K) -> Option<V> {
@@ -28,7 +32,16 @@ impl<K: Copy + Eq + Hash, V: Clone> Cache<K, V> {
         Some(slot.value.clone())
     }
 
-    pub(crate) fn put(&mut self, key: K, value: V) {
+    /// Changes with every removal.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Puts a value that was read in `generation`, unless something was removed since.
+    pub(crate) fn put(&mut self, generation: u64, key: K, value: V) {
+        if generation != self.generation {
+            return;
+        }
         let slot = Slot { key, value, used: false };
         if let Some(at) = self.found.get(&key) {
             self.slots[*at] = slot;
@@ -55,6 +68,7 @@ impl<K: Copy + Eq + Hash, V: Clone> Cache<K, V> {
 
     /// Gives up the value of a key.
     pub(crate) fn remove(&mut self, key: K) {
+        self.generation += 1;
         if let Some(at) = self.found.remove(&key) {
             self.slots.swap_remove(at);
             if let Some(moved) = self.slots.get(at) {
@@ -65,6 +79,7 @@ impl<K: Copy + Eq + Hash, V: Clone> Cache<K, V> {
     }
 
     pub(crate) fn clear(&mut self) {
+        self.generation += 1;
         self.slots.clear();
         self.found.clear();
         self.hand = 0;
@@ -79,7 +94,7 @@ mod tests {
     fn it_stays_bounded_and_keeps_what_is_used() {
         let mut cache = Cache::new(3);
         for key in 0..100 {
-            cache.put(key, key * 2);
+            cache.put(0, key, key * 2);
             assert_eq!(cache.get(0), Some(0), "used each time, so never given up");
         }
         assert_eq!((0..100).filter(|key| cache.get(*key).is_some()).count(), 3);
@@ -88,15 +103,26 @@ mod tests {
     #[test]
     fn a_value_is_replaced_and_cleared() {
         let mut cache = Cache::new(2);
-        cache.put(1, 'a');
-        cache.put(1, 'b');
-        cache.put(2, 'c');
+        cache.put(0, 1, 'a');
+        cache.put(0, 1, 'b');
+        cache.put(0, 2, 'c');
         assert_eq!((cache.get(1), cache.get(2)), (Some('b'), Some('c')));
         cache.remove(1);
         assert_eq!((cache.get(1), cache.get(2)), (None, Some('c')));
         cache.clear();
         assert_eq!(cache.get(2), None);
-        cache.put(1, 'd');
+        cache.put(cache.generation(), 1, 'd');
         assert_eq!(cache.get(1), Some('d'));
+    }
+
+    #[test]
+    fn what_was_read_before_a_removal_is_not_kept_after_it() {
+        let mut cache = Cache::new(2);
+        let before = cache.generation();
+        cache.remove(1);
+        cache.put(before, 1, 'a');
+        assert_eq!(cache.get(1), None);
+        cache.put(cache.generation(), 1, 'b');
+        assert_eq!(cache.get(1), Some('b'));
     }
 }

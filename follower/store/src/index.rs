@@ -113,12 +113,8 @@ impl BlockIndex {
     /// `Damaged` when the two indexes do not agree.
     pub(crate) fn get(&self, number: BlockNumber) -> Result<Applied, StoreError> {
         let n = number.get();
-        let cached = Self::join(number, &self.places.0.read(n)?, self.hashes.0.read(n)?);
-        if let Some(block) = cached {
-            return Ok(block);
-        }
-        let anew = Self::join(number, &self.places.0.read_anew(n)?, self.hashes.0.read_anew(n)?);
-        anew.ok_or_else(|| self.places.0.damaged(n))
+        let block = Self::join(number, &self.places.0.read(n)?, self.hashes.0.read(n)?);
+        block.ok_or_else(|| self.places.0.damaged(n))
     }
 
     fn join(number: BlockNumber, place: &[u8; place::ENTRY], hash: [u8; 32]) -> Option<Applied> {

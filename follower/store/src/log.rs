@@ -54,11 +54,15 @@ impl Log {
     }
 
     pub(crate) fn file(&self, segment: u32) -> io::Result<Arc<dyn DiskFile>> {
-        if let Some(file) = self.files().get(segment) {
+        let (opened, generation) = {
+            let mut files = self.files();
+            (files.get(segment), files.generation())
+        };
+        if let Some(file) = opened {
             return Ok(file);
         }
         let file = self.disk.open(&self.segment_name(segment))?;
-        self.files().put(segment, Arc::clone(&file));
+        self.files().put(generation, segment, Arc::clone(&file));
         Ok(file)
     }
 

@@ -221,7 +221,7 @@ fn held_proofs(
 ) -> Result<ProofSet, StoreError> {
     let mut held = ProofSet::up_to(proven);
     let first = proven.unwrap_or(BlockNumber::GENESIS).next().get();
-    for number in (first..count).map(BlockNumber::new) {
+    for number in (first..count.min(places.capacity())).map(BlockNumber::new) {
         let entry = places.read(number.get())?;
         if decode(&entry, index, number).is_some() {
             held.insert(number);
@@ -242,9 +242,7 @@ pub(crate) fn proof_place(
     index: &BlockIndex,
     number: BlockNumber,
 ) -> Result<Option<(Place, BlockHash)>, StoreError> {
-    let cached = decode(&places.read(number.get())?, index, number);
-    cached
-        .map_or_else(|| Ok(decode(&places.read_anew(number.get())?, index, number)), |found| Ok(Some(found)))
+    Ok(decode(&places.read(number.get())?, index, number))
 }
 
 fn decode(entry: &[u8; place::ENTRY], index: &BlockIndex, number: BlockNumber) -> Option<(Place, BlockHash)> {

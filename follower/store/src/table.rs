@@ -54,6 +54,11 @@ impl<const W: usize> Table<W> {
         self.len.load(Relaxed) == 0
     }
 
+    /// How many entries the file has space for.
+    pub(crate) fn capacity(&self) -> u32 {
+        u32::try_from(self.len.load(Relaxed) / W as u64).unwrap_or(u32::MAX)
+    }
+
     /// Makes sure of the space of the first `count` entries, so that writing them finds no full disk.
     pub(crate) fn reserve(&self, count: u32) -> Result<(), StoreError> {
         let needed = u64::from(count).div_ceil(self.growth) * self.growth * W as u64;
@@ -78,18 +83,18 @@ impl<const W: usize> Table<W> {
         Ok(())
     }
 
-    /// The entry of `number`, maybe from the cache.
+    /// The entry of `number`; as it was written last, for a write takes its pages out of the cache.
     pub(crate) fn read(&self, number: u32) -> Result<[u8; W], StoreError> {
         let (page, at) = Self::spot(number);
-        let cached = self.pages().get(page);
-        cached.map_or_else(|| self.read_anew(number), |bytes| Ok(entry(&bytes, at)))
-    }
-
-    /// The entry of `number` from the file: a cached page may be of a moment before the entry was written.
-    pub(crate) fn read_anew(&self, number: u32) -> Result<[u8; W], StoreError> {
-        let (page, at) = Self::spot(number);
+        let (cached, generation) = {
+            let mut pages = self.pages();
+            (pages.get(page), pages.generation())
+        };
+        if let Some(bytes) = cached {
+            return Ok(entry(&bytes, at));
+        }
         let bytes = self.load(page).map_err(self.failed("read"))?;
-        self.pages().put(page, Arc::clone(&bytes));
+        self.pages().put(generation, page, Arc::clone(&bytes));
         Ok(entry(&bytes, at))
     }
 
