@@ -59,6 +59,10 @@ pub struct ServeArgs {
     /// Directory that holds the blocks and proofs; made if missing. One process at a time.
     #[arg(long, env = "TIDEMARK_DATA_DIR", value_name = "DIR")]
     pub data_dir: PathBuf,
+    /// How much of the data directory's file system is this store's, as in 10GiB or 10Gi; without it, all of it is.
+    /// Space is allocated ahead in segments of a 64th of that, 8 MiB to 256 MiB each.
+    #[arg(long, env = "TIDEMARK_VOLUME_SIZE", value_name = "SIZE")]
+    pub volume_size: Option<ByteSize>,
     /// Address of the gRPC port that readers and other followers use.
     #[arg(long, env = "TIDEMARK_LISTEN", value_name = "ADDR", default_value = "0.0.0.0:57291")]
     pub listen: SocketAddr,

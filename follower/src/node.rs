@@ -110,7 +110,7 @@ pub async fn produce(args: ProduceArgs) -> Result<Node, NodeError> {
 
 /// Opens the store, which must be of that format.
 fn open(args: &ServeArgs, format: Box<dyn Format>, state: State) -> Result<Arc<Replica>, NodeError> {
-    let store = DiskStore::open(&args.data_dir)?;
+    let store = DiskStore::open_within(&args.data_dir, args.volume_size.map(|size| size.0))?;
     if let Some(held) = store.metadata().filter(|held| held.format != format.name()) {
         let asked = format.name().to_owned();
         return Err(StoreError::OtherFormat { held: held.format, asked }.into());

@@ -4,7 +4,8 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-const UNITS: [(&str, u64); 7] = [
+/// Those of IEC and SI, and as Kubernetes writes them.
+const UNITS: [(&str, u64); 15] = [
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),
     ("GiB", 1 << 30),
@@ -12,6 +13,14 @@ const UNITS: [(&str, u64); 7] = [
     ("MB", 1_000_000),
     ("GB", 1_000_000_000),
     ("B", 1),
+    ("Ki", 1 << 10),
+    ("Mi", 1 << 20),
+    ("Gi", 1 << 30),
+    ("Ti", 1 << 40),
+    ("k", 1_000),
+    ("M", 1_000_000),
+    ("G", 1_000_000_000),
+    ("T", 1_000_000_000_000),
 ];
 
 /// A number of bytes.
@@ -20,7 +29,9 @@ pub struct ByteSize(pub u64);
 
 /// Text that is no size.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("{0:?} is no size: write a whole number and one of B, kB, KiB, MB, MiB, GB, GiB, as in 4KiB")]
+#[error(
+    "{0:?} is no size: write a whole number and one of B, kB, KiB, MB, MiB, GB, GiB, or a Kubernetes quantity as in 10Gi"
+)]
 pub struct ParseSizeError(String);
 
 impl FromStr for ByteSize {
@@ -55,8 +66,16 @@ mod tests {
 
     #[test]
     fn sizes_are_read_in_every_unit() {
-        let sizes =
-            [("357", 357), ("4KiB", 4096), ("1 MiB", 1 << 20), ("2kB", 2000), ("0B", 0), ("1GiB", 1 << 30)];
+        let sizes = [
+            ("357", 357),
+            ("4KiB", 4096),
+            ("1 MiB", 1 << 20),
+            ("2kB", 2000),
+            ("0B", 0),
+            ("1GiB", 1 << 30),
+            ("10Gi", 10 << 30),
+            ("5G", 5_000_000_000),
+        ];
         for (text, bytes) in sizes {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }

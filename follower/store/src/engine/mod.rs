@@ -25,6 +25,8 @@ use crate::{
 pub(crate) struct Options {
     /// Bytes of a segment; none: as the volume's size asks for.
     pub(crate) segment_size: Option<u32>,
+    /// Bytes of the volume that are this store's; none: all of it.
+    pub(crate) volume: Option<u64>,
     /// Entries by which an index file grows.
     pub(crate) growth: u32,
     /// The longest time between two checkpoints while blocks come.
@@ -33,7 +35,7 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_size: None, growth: 1 << 16, checkpoint_every: Duration::from_secs(10) }
+        Self { segment_size: None, volume: None, growth: 1 << 16, checkpoint_every: Duration::from_secs(10) }
     }
 }
 

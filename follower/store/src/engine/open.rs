@@ -24,9 +24,17 @@ impl DiskStore {
     /// # Errors
     /// `Locked`, `DurableLost`, `Damaged`, `BadMetadata`, `UnknownVersion`, or what the file system says.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_within(dir, None)
+    }
+
+    /// Opens the store as [`DiskStore::open`] does, on `volume` bytes of a file system that is shared with others.
+    ///
+    /// # Errors
+    /// As those of [`DiskStore::open`].
+    pub fn open_within(dir: &Path, volume: Option<u64>) -> Result<Self, StoreError> {
         make_dir(dir)?;
         let lock = DirLock::take(dir)?;
-        Self::open_on(Arc::new(RealDisk::new(dir)), Options::default(), Some(lock))
+        Self::open_on(Arc::new(RealDisk::new(dir)), Options { volume, ..Options::default() }, Some(lock))
     }
 
     /// Opens the store on a disk that nobody else uses.
@@ -64,8 +72,11 @@ impl DiskStore {
 }
 
 fn segment_size_of(disk: &dyn Disk, options: Options) -> Result<u32, StoreError> {
-    let measured = || disk.volume().map(segment_size).map_err(StoreError::io("measure", disk.path("")));
-    options.segment_size.map_or_else(measured, Ok)
+    if let Some(size) = options.segment_size {
+        return Ok(size);
+    }
+    let measured = disk.volume().map_err(StoreError::io("measure", disk.path("")))?;
+    Ok(segment_size(options.volume.map_or(measured, |ours| ours.min(measured))))
 }
 
 fn writer(

@@ -57,7 +57,21 @@ fn args(spec: &StoreReplicaSetSpec) -> Vec<String> {
 fn env(spec: &StoreReplicaSetSpec) -> Vec<EnvVar> {
     let ours = [("POD_UID", "metadata.uid"), ("POD_NAME", "metadata.name"), ("POD_IP", "status.podIP")];
     let ours = ours.map(|(name, path)| from_field(name, path));
-    ours.into_iter().chain(spec.follower.env.iter().cloned()).collect()
+    ours.into_iter().chain(volume_size(spec)).chain(spec.follower.env.iter().cloned()).collect()
+}
+
+/// What the volume may hold, which its file system does not always know: a directory of the node shows all of its disk.
+/// Only a whole number of bytes with one suffix, which is all that followers read.
+fn volume_size(spec: &StoreReplicaSetSpec) -> Option<EnvVar> {
+    let size = match &spec.storage.empty_dir {
+        Some(empty) => empty.size_limit.as_ref(),
+        None => spec.storage.size.as_ref(),
+    };
+    let size = size.filter(|size| {
+        let suffix = size.trim_start_matches(|c: char| c.is_ascii_digit());
+        suffix != *size && ["", "k", "M", "G", "T", "Ki", "Mi", "Gi", "Ti"].contains(&suffix)
+    })?;
+    Some(EnvVar { name: "TIDEMARK_VOLUME_SIZE".to_owned(), value: Some(size.clone()), value_from: None })
 }
 
 fn from_field(name: &str, path: &str) -> EnvVar {
