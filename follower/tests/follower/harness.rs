@@ -78,6 +78,7 @@ impl Running {
 pub(crate) fn serve_args(dir: &Path) -> ServeArgs {
     ServeArgs {
         data_dir: dir.to_owned(),
+        volume_size: None,
         listen: ANY.parse().unwrap(),
         admin_listen: ANY.parse().unwrap(),
         shutdown_delay: Duration::ZERO,
