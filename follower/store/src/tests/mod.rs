@@ -19,8 +19,12 @@ use crate::{
 const GENESIS: Commitment = Commitment::from_bytes([7; 32]);
 
 /// Small enough for a few blocks to roll, and for every index page to be filled.
-const SMALL: Options =
-    Options { segment_size: Some(2048), growth: 8, checkpoint_every: Duration::from_secs(1 << 30) };
+const SMALL: Options = Options {
+    segment_size: Some(2048),
+    volume: None,
+    growth: 8,
+    checkpoint_every: Duration::from_secs(1 << 30),
+};
 
 fn number(n: u32) -> BlockNumber {
     BlockNumber::new(n)
