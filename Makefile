@@ -23,7 +23,7 @@ cluster-env: ## Print the shell variables that select it, for eval
 images: ## Build the images and load them into the local cluster's nodes if it is up
 	@$(CLUSTER)/packages && $(CLUSTER)/build-images && $(CLUSTER)/load-images --if-up
 
-.PHONY: help demo test lint bench crds advisories
+.PHONY: help demo test test-full lint bench crds advisories
 .DEFAULT_GOAL := help
 
 help: ## Show what there is to make
@@ -34,6 +34,9 @@ demo: cluster-up images ## Show on a real cluster how a lagging follower leaves 
 
 test: ## Run every check and test; prints the time of each stage
 	@scripts/test
+
+test-full: ## The same, and half a million crashes of the store
+	@TIDEMARK_CRASH_REOPENINGS=500000 scripts/test
 
 lint: ## Check formatting, lints, docs and licences
 	@scripts/lint
