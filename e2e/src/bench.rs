@@ -38,7 +38,10 @@ pub async fn run(target: &Target, cuts: usize, json: &Path) -> Result<()> {
     ensure!(target.node_access, "the benchmark cuts pods' networks and so needs the local cluster");
     install::operator(target)?;
     let scene = Scene::set(target, NAMESPACE).await?;
-    scene.start(&Primary::Native { body_size: "4KiB" }, INTERVAL).await?;
+    let primary = Primary::Native { body_size: "4KiB" };
+    scene.start_primary(&primary, INTERVAL).await?;
+    scene.apply_fleet(&primary)?;
+    scene.in_sync(Duration::from_secs(120)).await?;
     let seen = measure(&scene, cuts).await?;
     scene.strike().await?;
     let figures = figures(&seen);

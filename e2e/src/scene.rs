@@ -161,16 +161,6 @@ impl Scene {
         Ok(text)
     }
 
-    /// Starts the primary and the fleet, and waits until every replica is in sync.
-    ///
-    /// # Errors
-    /// If either does not come up within two minutes.
-    pub async fn start(&self, primary: &Primary, interval: &str) -> Result<()> {
-        self.start_primary(primary, interval).await?;
-        self.apply_fleet(primary)?;
-        self.in_sync(STARTED_WITHIN).await
-    }
-
     /// Waits until the fleet has its endpoints and every replica is in sync.
     ///
     /// # Errors
@@ -192,7 +182,15 @@ impl Scene {
     /// # Errors
     /// If it cannot be read.
     pub async fn fleet(&self) -> Result<Value> {
-        Ok(serde_json::to_value(self.fleets().get(SET).await?)?)
+        self.fleet_named(SET).await
+    }
+
+    /// A fleet of any name, as the API server shows it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn fleet_named(&self, name: &str) -> Result<Value> {
+        Ok(serde_json::to_value(self.fleets().get(name).await?)?)
     }
 
     /// Changes the fleet with a JSON merge patch.

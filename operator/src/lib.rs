@@ -6,8 +6,6 @@
 mod admin;
 pub mod api;
 pub mod clock;
-#[cfg(test)]
-mod fixtures;
 pub mod freshness;
 pub mod metrics;
 pub mod names;

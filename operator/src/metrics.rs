@@ -245,13 +245,26 @@ fn seconds() -> Histogram {
 
 #[cfg(test)]
 mod tests {
-    use tidemark_judge::{BlockNumber, Judgement, Reason, Verdict};
+    use tidemark_judge::{BlockNumber, Judgement, Moment, Reason, Verdict};
 
     use super::Metrics;
-    use crate::{fixtures::verdict, names::SetKey};
+    use crate::names::SetKey;
 
     fn judgement(reason: Reason, serves: bool) -> Judgement {
-        let verdict = Verdict { lag: Some(3), ..verdict(serves, reason) };
+        let verdict = Verdict {
+            pod: "a-0".into(),
+            uid: "u".into(),
+            serves,
+            reason,
+            held_from: None,
+            tip: None,
+            proven: None,
+            lag: Some(3),
+            reference: None,
+            threshold: 2,
+            since: Moment::default(),
+            gate: None,
+        };
         Judgement { verdicts: vec![verdict], fleet_tip: Some(BlockNumber(7)), ..Judgement::default() }
     }
 

@@ -6,19 +6,17 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemark_e2e::{
     observe, programs,
-    scene::{SET, Scene},
+    scene::{Primary, SET, Scene},
     wait,
 };
-
-use crate::{INTERVAL, PRIMARY};
 
 const SOON: Duration = Duration::from_secs(120);
 const OTHER_GENESIS: &str = "0x00000000000000000000000000000000000000000000000000000000000000ff";
 
-/// Waits until a condition of the fleet has a status, and returns its message.
-pub(crate) async fn condition(scene: &Scene, kind: &str, status: &str) -> Result<String> {
+/// Waits until a condition of a fleet has a status, and returns its message.
+pub(crate) async fn condition(scene: &Scene, fleet: &str, kind: &str, status: &str) -> Result<String> {
     wait::until(&format!("{kind} to be {status}"), SOON, async || {
-        let object = scene.fleet().await?;
+        let object = scene.fleet_named(fleet).await?;
         let conditions = object["status"]["conditions"].as_array().context("there are no conditions yet")?;
         let found = conditions
             .iter()
@@ -38,17 +36,18 @@ fn names(message: &str, parts: &[&str]) -> Result<()> {
 }
 
 async fn fleet_with(scene: &Scene, patch: &Value) -> Result<()> {
-    scene.start_primary(&PRIMARY, INTERVAL).await?;
-    scene.apply_fleet_with(&PRIMARY, patch)
+    let primary = Primary::Native { body_size: "1KiB" };
+    scene.start_primary(&primary, "500ms").await?;
+    scene.apply_fleet_with(&primary, patch)
 }
 
 /// A primary that nobody answers for: its address and the error are named, and no replica is in.
 pub(crate) async fn unreachable_primary(scene: Scene) -> Result<()> {
     let url = format!("http://nowhere.{}.svc.cluster.local:57291", scene.namespace);
     fleet_with(&scene, &json!({"spec": {"primary": {"url": url}}})).await?;
-    let message = condition(&scene, "ObservationDegraded", "True").await?;
+    let message = condition(&scene, SET, "ObservationDegraded", "True").await?;
     names(&message, &[&url])?;
-    condition(&scene, "Available", "False").await?;
+    condition(&scene, SET, "Available", "False").await?;
     let right = format!("http://primary.{}.svc.cluster.local:57291", scene.namespace);
     scene.patch_fleet(json!({"spec": {"primary": {"url": right}}})).await?;
     scene.in_sync(SOON).await
@@ -57,7 +56,7 @@ pub(crate) async fn unreachable_primary(scene: Scene) -> Result<()> {
 /// A pinned genesis that the primary does not have: both values are named.
 pub(crate) async fn wrong_genesis(scene: Scene) -> Result<()> {
     fleet_with(&scene, &json!({"spec": {"primary": {"genesis": OTHER_GENESIS}}})).await?;
-    let message = condition(&scene, "Degraded", "True").await?;
+    let message = condition(&scene, SET, "Degraded", "True").await?;
     names(&message, &[OTHER_GENESIS, "spec.primary.genesis"])?;
     let in_sync = scene.fleet().await?["status"]["inSyncReplicas"].as_u64();
     ensure!(in_sync == Some(0), "nobody is in sync with another chain: {in_sync:?}");
@@ -68,7 +67,7 @@ pub(crate) async fn wrong_genesis(scene: Scene) -> Result<()> {
 pub(crate) async fn image_never_starts(scene: Scene) -> Result<()> {
     let image = "registry.invalid/tidemark-follower:none";
     fleet_with(&scene, &json!({"spec": {"follower": {"image": image}}})).await?;
-    let message = condition(&scene, "Degraded", "True").await?;
+    let message = condition(&scene, SET, "Degraded", "True").await?;
     names(&message, &[&format!("{SET}-"), "follower", "Image"])?;
     scene.patch_fleet(json!({"spec": {"follower": {"image": scene.target.images.follower}}})).await?;
     scene.in_sync(SOON).await
@@ -76,7 +75,8 @@ pub(crate) async fn image_never_starts(scene: Scene) -> Result<()> {
 
 /// Nonsense beside a healthy fleet is refused at the door with its field named, and touches nobody.
 pub(crate) async fn nonsense_refused(scene: Scene) -> Result<()> {
-    scene.start(&PRIMARY, INTERVAL).await?;
+    fleet_with(&scene, &json!({})).await?;
+    scene.in_sync(SOON).await?;
     let endpoints = observe::endpoints(&scene.client, &scene.namespace, SET);
     for (patch, field) in [
         (json!({"spec": {"replicas": -1}}), "spec.replicas"),

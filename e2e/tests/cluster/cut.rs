@@ -11,12 +11,10 @@ use kube::{
 use serde_json::json;
 use tidemark_e2e::{
     demo, fault, install,
-    scene::{SET, Scene},
+    scene::{Primary, SET, Scene},
     story::Watch,
     wait,
 };
-
-use crate::{INTERVAL, PRIMARY, bad_input::condition};
 
 const MAX_LAG: u32 = 2;
 const SOON: Duration = Duration::from_secs(60);
@@ -55,7 +53,7 @@ pub(crate) async fn operator_killed_during_lag(scene: Scene) -> Result<()> {
 
 /// A follower begins to lag while no operator runs: the gate stands still, and falls once one runs again.
 pub(crate) async fn lag_begins_without_operator(scene: Scene) -> Result<()> {
-    scene.start(&PRIMARY, INTERVAL).await?;
+    start(&scene).await?;
     let victim = format!("{SET}-1");
     let watch = Watch::begin(&scene, &victim, MAX_LAG).await?;
     scale_operator(&scene, 0).await?;
@@ -80,7 +78,7 @@ pub(crate) async fn lag_begins_without_operator(scene: Scene) -> Result<()> {
 
 /// The primary goes away: the chain stalls, which is a condition and takes nobody out.
 pub(crate) async fn primary_gone(scene: Scene) -> Result<()> {
-    scene.start(&PRIMARY, INTERVAL).await?;
+    start(&scene).await?;
     let watch = Watch::begin(&scene, &format!("{SET}-0"), MAX_LAG).await?;
     scene.patch_fleet(json!({"spec": {"health": {"stallAfter": "5s"}}})).await?;
     let gone = Instant::now();
@@ -96,8 +94,15 @@ pub(crate) async fn primary_gone(scene: Scene) -> Result<()> {
     scene.in_sync(SOON).await
 }
 
+async fn start(scene: &Scene) -> Result<()> {
+    let primary = Primary::Native { body_size: "1KiB" };
+    scene.start_primary(&primary, "500ms").await?;
+    scene.apply_fleet(&primary)?;
+    scene.in_sync(SOON * 2).await
+}
+
 async fn lagging(scene: &Scene) -> Result<(Watch, fault::Cut)> {
-    scene.start(&PRIMARY, INTERVAL).await?;
+    start(scene).await?;
     let watch = Watch::begin(scene, &format!("{SET}-1"), MAX_LAG).await?;
     let (cut, at) = watch.cut()?;
     watch.left(at, |_| ()).await?;
@@ -153,5 +158,10 @@ async fn scale_primary(scene: &Scene, replicas: u32) -> Result<()> {
         Api::namespaced(scene.client.clone(), &scene.namespace);
     let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
     sets.patch("primary", &PatchParams::default(), &patch).await?;
+    Ok(())
+}
+
+async fn condition(scene: &Scene, kind: &str, status: &str) -> Result<()> {
+    crate::bad_input::condition(scene, SET, kind, status).await?;
     Ok(())
 }

@@ -7,13 +7,7 @@ mod cut;
 mod pods;
 mod runner;
 
-use tidemark_e2e::scene::Primary;
-
 use runner::{Story, needs_nodes, story};
-
-/// The primary of the stories, and how often it makes a block.
-const PRIMARY: Primary = Primary::Native { body_size: "1KiB" };
-const INTERVAL: &str = "500ms";
 
 fn main() {
     let stories: Vec<Story> = vec![

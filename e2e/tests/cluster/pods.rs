@@ -15,17 +15,22 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tidemark_e2e::{
     fault, observe, programs,
-    scene::{SET, Scene},
+    scene::{Primary, SET, Scene},
     wait,
 };
 
-use crate::{INTERVAL, PRIMARY};
-
 const SOON: Duration = Duration::from_secs(120);
+
+async fn start(scene: &Scene) -> Result<()> {
+    let primary = Primary::Native { body_size: "1KiB" };
+    scene.start_primary(&primary, "500ms").await?;
+    scene.apply_fleet(&primary)?;
+    scene.in_sync(SOON).await
+}
 
 /// The process of a follower is killed: its container restarts in the same pod, and its gate starts over.
 pub(crate) async fn container_restarted(scene: Scene) -> Result<()> {
-    scene.start(&PRIMARY, INTERVAL).await?;
+    start(&scene).await?;
     let victim = format!("{SET}-2");
     let uid = scene.pods().get(&victim).await?.uid();
     let gate = observe::gate(&scene.client, &scene.namespace, &victim);
@@ -52,7 +57,7 @@ pub(crate) async fn container_restarted(scene: Scene) -> Result<()> {
 
 /// A follower's pod is deleted: its successor is in sync again, on the same volume.
 pub(crate) async fn pod_deleted(scene: Scene) -> Result<()> {
-    scene.start(&PRIMARY, INTERVAL).await?;
+    start(&scene).await?;
     let victim = format!("{SET}-0");
     let (uid, claim) = (scene.pods().get(&victim).await?.uid(), claims(&scene).await?);
     let endpoints = observe::endpoints(&scene.client, &scene.namespace, SET);
@@ -76,7 +81,7 @@ async fn claims(scene: &Scene) -> Result<Vec<Option<String>>> {
 
 /// `kubectl scale` up and down, and the fleet follows.
 pub(crate) async fn scaled(scene: Scene) -> Result<()> {
-    scene.start(&PRIMARY, INTERVAL).await?;
+    start(&scene).await?;
     for replicas in ["4", "2"] {
         let scale =
             ["--namespace", &scene.namespace, "scale", "storereplicaset", SET, "--replicas", replicas];
@@ -94,7 +99,7 @@ pub(crate) async fn scaled(scene: Scene) -> Result<()> {
 
 /// Deleting a fleet deletes what was made for it; volumes stay, as `retention: Retain` says.
 pub(crate) async fn fleet_deleted(scene: Scene) -> Result<()> {
-    scene.start(&PRIMARY, INTERVAL).await?;
+    start(&scene).await?;
     let delete = ["--namespace", &scene.namespace, "delete", "storereplicaset", SET];
     programs::run(scene.target.kubectl()?.args(delete))?;
     wait::until("everything of the fleet to be gone", SOON, async || {
