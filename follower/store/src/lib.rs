@@ -3,6 +3,7 @@
 //! Owns the on-disk format, recovery after a crash, and what "published" means. It knows no network, no async
 //! runtime and no chain: a block is a numbered run of bytes here, and who may append it is decided elsewhere.
 
+pub mod archive;
 mod cache;
 mod engine;
 mod error;

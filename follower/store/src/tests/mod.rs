@@ -1,5 +1,6 @@
 //! The store as its users meet it: reading, full, failing, damaged, crashed.
 
+mod archive;
 mod crashes;
 mod damage;
 mod failing_disk;
