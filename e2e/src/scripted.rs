@@ -222,6 +222,8 @@ fn answer(script: &Script, at_height: Option<u32>) -> TipsResponse {
         boot_id: script.boot_id.clone(),
         upstream_tip: None,
         state: ReplicaState::Syncing.into(),
+        state_detail: String::new(),
+        upstream_boot_ids: Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns the rule that tips reach readers only after the sync that covers them. Decides nothing about upstreams.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use thiserror::Error;
 use tidemark_store::{BlockHash, BlockNumber, BlockStore, Commitment, Metadata, StoreError, Tips};
@@ -40,10 +40,12 @@ pub enum ReplicaError {
     ShuttingDown,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Outlook {
     state: State,
+    detail: String,
     upstream_tip: Option<BlockNumber>,
+    upstream_boot_ids: Vec<String>,
 }
 
 /// One follower's shared parts. Cheap to share; every method takes `&self`.
@@ -66,7 +68,12 @@ impl Replica {
         state: State,
     ) -> Self {
         let tips = watch::Sender::new(store.tips());
-        let outlook = RwLock::new(Outlook { state, upstream_tip: None });
+        let outlook = RwLock::new(Outlook {
+            state,
+            detail: String::new(),
+            upstream_tip: None,
+            upstream_boot_ids: Vec::new(),
+        });
         Self { store, format, identity, tips, outlook, metrics: Metrics::default() }
     }
 
@@ -119,16 +126,31 @@ impl Replica {
         self.outlook().state
     }
 
+    /// Why the replica is in its state, for people; empty where the state says it all.
+    pub fn state_detail(&self) -> String {
+        self.outlook().detail.clone()
+    }
+
     /// The tip the upstream reported last.
     pub fn upstream_tip(&self) -> Option<BlockNumber> {
         self.outlook().upstream_tip
     }
 
-    fn outlook(&self) -> Outlook {
-        *self.outlook.read().unwrap_or_else(PoisonError::into_inner)
+    /// The stores this replica gets its blocks through, its upstream first.
+    pub fn upstream_boot_ids(&self) -> Vec<String> {
+        self.outlook().upstream_boot_ids.clone()
     }
 
-    /// Changes the state, and says so once.
+    /// Remembers through whom blocks come from now on; nobody between two sessions.
+    pub fn follows_through(&self, boot_ids: Vec<String>) {
+        self.outlook.write().unwrap_or_else(PoisonError::into_inner).upstream_boot_ids = boot_ids;
+    }
+
+    fn outlook(&self) -> RwLockReadGuard<'_, Outlook> {
+        self.outlook.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, and says so when it is another one.
     pub fn set_state(&self, state: State, detail: &str) {
         let mut outlook = self.outlook.write().unwrap_or_else(PoisonError::into_inner);
         if outlook.state != state {
@@ -140,6 +162,7 @@ impl Replica {
             }
             outlook.state = state;
         }
+        outlook.detail = if state.is_trouble() { detail.to_owned() } else { String::new() };
     }
 
     /// Remembers the tip an upstream reported last; not the highest ever, which a single absurd answer would fix.

@@ -13,8 +13,14 @@ pub enum State {
     UpstreamBehind,
     /// The upstream has no block of a number at or below its own tip.
     UpstreamHole,
+    /// The upstream no longer keeps blocks that are needed here.
+    UpstreamPruned,
     /// The upstream answers, and its tip has stopped rising.
     UpstreamStalled,
+    /// The upstream takes connections and answers none of the questions on them.
+    UpstreamFrozen,
+    /// The upstream follows this replica, over others or directly.
+    UpstreamLoop,
     /// The upstream's genesis is not the one pinned here.
     WrongGenesis,
     /// The upstream speaks another protocol.
@@ -23,24 +29,33 @@ pub enum State {
     Diverged,
     /// The upstream sent a block that fails its format's checks.
     InvalidBlock,
+    /// The upstream's next block is larger than this replica takes.
+    BlockTooLarge,
     /// The volume is full; applying resumes by itself.
     DiskFull,
+    /// Blocks that are damaged on disk are being fetched again; following goes on.
+    Healing,
 }
 
 impl State {
     /// Every state, for metrics that show each.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::Syncing,
         Self::Producing,
         Self::UpstreamUnreachable,
         Self::UpstreamBehind,
         Self::UpstreamHole,
+        Self::UpstreamPruned,
         Self::UpstreamStalled,
+        Self::UpstreamFrozen,
+        Self::UpstreamLoop,
         Self::WrongGenesis,
         Self::UnsupportedProtocol,
         Self::Diverged,
         Self::InvalidBlock,
+        Self::BlockTooLarge,
         Self::DiskFull,
+        Self::Healing,
     ];
 
     /// Whether something keeps the replica from getting new blocks.
@@ -58,12 +73,17 @@ impl State {
             Self::UpstreamUnreachable => "UpstreamUnreachable",
             Self::UpstreamBehind => "UpstreamBehind",
             Self::UpstreamHole => "UpstreamHole",
+            Self::UpstreamPruned => "UpstreamPruned",
             Self::UpstreamStalled => "UpstreamStalled",
+            Self::UpstreamFrozen => "UpstreamFrozen",
+            Self::UpstreamLoop => "UpstreamLoop",
             Self::WrongGenesis => "WrongGenesis",
             Self::UnsupportedProtocol => "UnsupportedProtocol",
             Self::Diverged => "Diverged",
             Self::InvalidBlock => "InvalidBlock",
+            Self::BlockTooLarge => "BlockTooLarge",
             Self::DiskFull => "DiskFull",
+            Self::Healing => "Healing",
         }
     }
 }

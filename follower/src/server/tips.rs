@@ -45,6 +45,8 @@ fn answer(replica: &Replica, request: &TipsRequest) -> TipsResponse {
         boot_id: replica.identity().boot_id.clone(),
         upstream_tip: replica.upstream_tip().map(BlockNumber::get),
         state: wire_state(replica.state()).into(),
+        state_detail: replica.state_detail(),
+        upstream_boot_ids: replica.upstream_boot_ids(),
     }
 }
 
@@ -55,11 +57,16 @@ const fn wire_state(state: State) -> ReplicaState {
         State::UpstreamUnreachable => ReplicaState::UpstreamUnreachable,
         State::UpstreamBehind => ReplicaState::UpstreamBehind,
         State::UpstreamHole => ReplicaState::UpstreamHole,
+        State::UpstreamPruned => ReplicaState::UpstreamPruned,
         State::UpstreamStalled => ReplicaState::UpstreamStalled,
+        State::UpstreamFrozen => ReplicaState::UpstreamFrozen,
+        State::UpstreamLoop => ReplicaState::UpstreamLoop,
         State::WrongGenesis => ReplicaState::WrongGenesis,
         State::UnsupportedProtocol => ReplicaState::UnsupportedProtocol,
         State::Diverged => ReplicaState::Diverged,
         State::InvalidBlock => ReplicaState::InvalidBlock,
+        State::BlockTooLarge => ReplicaState::BlockTooLarge,
         State::DiskFull => ReplicaState::DiskFull,
+        State::Healing => ReplicaState::Healing,
     }
 }

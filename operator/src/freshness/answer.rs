@@ -57,13 +57,18 @@ fn hears_upstream(state: ReplicaState) -> bool {
     match state {
         ReplicaState::Syncing
         | ReplicaState::UpstreamHole
+        | ReplicaState::UpstreamPruned
         | ReplicaState::UpstreamStalled
         | ReplicaState::InvalidBlock
-        | ReplicaState::DiskFull => true,
+        | ReplicaState::BlockTooLarge
+        | ReplicaState::DiskFull
+        | ReplicaState::Healing => true,
         ReplicaState::Unspecified
         | ReplicaState::Producing
         | ReplicaState::UpstreamUnreachable
         | ReplicaState::UpstreamBehind
+        | ReplicaState::UpstreamFrozen
+        | ReplicaState::UpstreamLoop
         | ReplicaState::WrongGenesis
         | ReplicaState::UnsupportedProtocol
         | ReplicaState::Diverged => false,
