@@ -1,13 +1,17 @@
-//! What a block is: the facts a format reads out of a block's bytes, and the rules that hold between two blocks.
+//! What a block is: the facts a format reads out of a block's bytes, and the rules that hold between it and the chain
+//! before it.
 //!
 //! Pure. Byte identity is not decided here: that is always BLAKE3 of the bytes, whatever a chain commits to.
 
+mod error;
+mod links;
 mod native;
 mod opaque;
 
-use thiserror::Error;
-use tidemark_store::{BlockNumber, Commitment};
+use tidemark_store::{BlockHash, BlockNumber, Commitment};
+use tonic::codegen::Bytes;
 
+pub use error::FormatError;
 pub use native::{Native, NativeBlock};
 pub use opaque::Opaque;
 
@@ -16,109 +20,49 @@ pub use opaque::Opaque;
 pub struct BlockFacts {
     /// The block's number.
     pub number: BlockNumber,
+    /// BLAKE3 of its bytes.
+    pub hash: BlockHash,
     /// What the chain's next block names as its parent.
     pub commitment: Commitment,
-    /// The parent this block names; none when the format cannot tell.
-    pub parent: Option<Commitment>,
 }
 
-/// Reads blocks of one kind of chain.
+/// One kind of chain.
 pub trait Format: Send + Sync + 'static {
     /// The format's name, as the command line and the metadata spell it.
     fn name(&self) -> &'static str;
 
-    /// The facts in these bytes, which were handed over as block `asked`.
+    /// What checks the blocks behind `tip`, the last one held, given with its bytes; from block 0 on when there is none.
     ///
     /// # Errors
-    /// `Malformed` when the bytes are no block of this format.
-    fn inspect(&self, asked: BlockNumber, bytes: &[u8]) -> Result<BlockFacts, FormatError>;
-
-    /// The genesis commitment that follows from block 0; none when the format cannot tell.
-    fn genesis(&self, first: &BlockFacts) -> Option<Commitment>;
+    /// `Malformed` when the block held is none of this format.
+    fn open(
+        &self,
+        genesis: Commitment,
+        tip: Option<(BlockNumber, &[u8])>,
+    ) -> Result<Box<dyn ChainCheck>, FormatError>;
 }
 
-/// Why a block is not taken.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum FormatError {
-    /// The bytes are no block of the format.
-    #[error(
-        "block {number} is no {format} block ({detail}): check that the upstream's chain has this format"
-    )]
-    Malformed {
-        /// The number asked for.
-        number: BlockNumber,
-        /// The format that was expected.
-        format: &'static str,
-        /// What is wrong.
-        detail: String,
-    },
-    /// The block says that it is another one.
-    #[error("block {found} came where block {asked} was due: repair the upstream, or follow another one")]
-    WrongNumber {
-        /// The number asked for.
-        asked: BlockNumber,
-        /// The number in the block.
-        found: BlockNumber,
-    },
-    /// The block extends another chain than the one held.
-    #[error(
-        "block {number} names {named} as its parent, but the block held before it is {held}: nothing is applied until it is known which chain is right"
-    )]
-    WrongParent {
-        /// The number of the block.
-        number: BlockNumber,
-        /// The commitment of the block held.
-        held: Commitment,
-        /// The parent the block names.
-        named: Commitment,
-    },
-    /// Block 0 is not the one whose genesis is pinned.
-    #[error(
-        "block 0 makes a chain of genesis {found}, but {pinned} is pinned here: correct the upstream's URL, or start with an empty data directory and the genesis you mean"
-    )]
-    WrongGenesis {
-        /// The genesis pinned.
-        pinned: Commitment,
-        /// The genesis that follows from the block.
-        found: Commitment,
-    },
-}
-
-/// Checks that `bytes` is the block that follows `parent`, or block 0 of the chain `genesis` when there is none.
+/// Checks block after block against the chain before it.
 ///
-/// # Errors
-/// Every reason for which a block is not taken.
-pub fn check(
-    format: &dyn Format,
-    parent: Option<&BlockFacts>,
-    genesis: Commitment,
-    bytes: &[u8],
-) -> Result<BlockFacts, FormatError> {
-    let asked = BlockNumber::after(parent.map(|parent| parent.number));
-    let facts = format.inspect(asked, bytes)?;
-    if facts.number != asked {
-        return Err(FormatError::WrongNumber { asked, found: facts.number });
-    }
-    match parent {
-        Some(parent) => check_parent(&facts, parent)?,
-        None => check_genesis(format, &facts, genesis)?,
-    }
-    Ok(facts)
-}
+/// After an error, or when what was checked could not be kept, it is of no more use: open another one.
+pub trait ChainCheck: Send + Sync {
+    /// The number of the block due next.
+    fn next(&self) -> BlockNumber;
 
-fn check_parent(facts: &BlockFacts, parent: &BlockFacts) -> Result<(), FormatError> {
-    match facts.parent {
-        Some(named) if named != parent.commitment => {
-            Err(FormatError::WrongParent { number: facts.number, held: parent.commitment, named })
-        }
-        _ => Ok(()),
-    }
-}
+    /// Checks that these bytes are the block due next, and moves on to the one after it.
+    ///
+    /// # Errors
+    /// Every reason for which a block is not taken.
+    fn check(&mut self, bytes: &[u8]) -> Result<BlockFacts, FormatError>;
 
-fn check_genesis(format: &dyn Format, first: &BlockFacts, pinned: Commitment) -> Result<(), FormatError> {
-    match format.genesis(first) {
-        Some(found) if found != pinned => Err(FormatError::WrongGenesis { pinned, found }),
-        _ => Ok(()),
+    /// Checks blocks that follow each other: the facts of all before the first that is refused, and why that one is.
+    fn check_all(&mut self, blocks: &[Bytes]) -> (Vec<BlockFacts>, Result<(), FormatError>) {
+        let mut facts = Vec::with_capacity(blocks.len());
+        let checked = blocks.iter().try_for_each(|block| {
+            facts.push(self.check(block)?);
+            Ok(())
+        });
+        (facts, checked)
     }
 }
 
@@ -130,36 +74,54 @@ mod tests {
         NativeBlock { number: number.into(), parent, unix_millis: 1, body: b"body" }.encode()
     }
 
-    fn facts(bytes: &[u8]) -> BlockFacts {
-        Native.inspect(0.into(), bytes).expect("a native block")
+    const NONE: Commitment = Commitment::from_bytes([0; 32]);
+
+    fn genesis() -> Commitment {
+        Commitment::from_bytes(*BlockHash::of(&block(0, NONE)).as_bytes())
     }
 
-    const NONE: Commitment = Commitment::from_bytes([0; 32]);
+    /// What a checker that holds block 0 says to these bytes.
+    fn refusal(bytes: &[u8]) -> FormatError {
+        let first = block(0, NONE);
+        let mut chain = Native.open(genesis(), Some((0.into(), &first))).expect("a native block");
+        chain.check(bytes).expect_err("refused")
+    }
 
     #[test]
     fn a_native_chain_is_accepted_block_by_block() {
-        let genesis = facts(&block(0, NONE));
-        assert_eq!(check(&Native, None, genesis.commitment, &block(0, NONE)), Ok(genesis));
-        let second = block(1, genesis.commitment);
-        assert_eq!(check(&Native, Some(&genesis), genesis.commitment, &second), Ok(facts(&second)));
+        let mut chain = Native.open(genesis(), None).expect("nothing is held");
+        let first = chain.check(&block(0, NONE)).expect("genesis");
+        assert_eq!((first.number, first.commitment), (0.into(), genesis()));
+        let second = chain.check(&block(1, genesis())).expect("follows");
+        assert_eq!((second.number, second.hash), (1.into(), BlockHash::of(&block(1, genesis()))));
+        assert_eq!(chain.next(), 2.into());
     }
 
     #[test]
     fn a_block_that_does_not_follow_is_refused_for_its_reason() {
-        let genesis = facts(&block(0, NONE));
-        let check =
-            |parent, bytes: &[u8]| check(&Native, parent, genesis.commitment, bytes).expect_err("refused");
-        let skipped = check(Some(&genesis), &block(2, genesis.commitment));
+        let skipped = refusal(&block(2, genesis()));
         assert_eq!(skipped, FormatError::WrongNumber { asked: 1.into(), found: 2.into() });
-        assert!(matches!(check(Some(&genesis), &block(1, NONE)), FormatError::WrongParent { .. }));
-        assert!(matches!(check(Some(&genesis), b"short"), FormatError::Malformed { .. }));
-        assert!(matches!(check(None, &block(0, genesis.commitment)), FormatError::WrongGenesis { .. }));
+        assert!(matches!(refusal(&block(1, NONE)), FormatError::WrongParent { .. }));
+        assert!(matches!(refusal(b"short"), FormatError::Malformed { .. }));
+        let refused = Native.open(genesis(), None).map(|mut chain| chain.check(&block(0, genesis())));
+        assert!(matches!(refused, Ok(Err(FormatError::WrongGenesis { .. }))));
+    }
+
+    #[test]
+    fn a_group_is_taken_up_to_the_first_block_that_is_refused() {
+        let good = [block(0, NONE), block(1, genesis())];
+        let group = [&good[0], &good[1], &good[1]].map(|bytes| Bytes::from(bytes.clone()));
+        let mut chain = Native.open(genesis(), None).expect("nothing is held");
+        let (facts, checked) = chain.check_all(&group);
+        assert_eq!(facts.len(), 2);
+        assert_eq!(checked, Err(FormatError::WrongNumber { asked: 2.into(), found: 1.into() }));
     }
 
     #[test]
     fn an_opaque_block_is_any_bytes_at_the_position_asked_for() {
-        let genesis = check(&Opaque, None, NONE, b"zero").expect("accepted");
-        let next = check(&Opaque, Some(&genesis), NONE, b"").expect("accepted");
-        assert_eq!(next.number, 1.into());
+        let mut chain = Opaque.open(NONE, None).expect("nothing is held");
+        assert!(chain.check(b"zero").is_ok());
+        let next = chain.check(b"").expect("accepted");
+        assert_eq!((next.number, next.hash), (1.into(), BlockHash::of(b"")));
     }
 }

@@ -12,7 +12,10 @@
 
 use tidemark_store::{BlockHash, BlockNumber, Commitment};
 
-use super::{BlockFacts, Format, FormatError};
+use super::{
+    BlockFacts, ChainCheck, Format, FormatError,
+    links::{Link, Links},
+};
 
 const MAGIC: &[u8; 4] = b"TMN1";
 const HEADER: usize = 48;
@@ -48,26 +51,40 @@ impl NativeBlock<'_> {
     }
 }
 
+impl Native {
+    /// What the next block must name as its parent.
+    #[must_use]
+    pub fn commitment(block: &[u8]) -> Commitment {
+        Commitment::from_bytes(*BlockHash::of(block).as_bytes())
+    }
+}
+
 impl Format for Native {
     fn name(&self) -> &'static str {
         "native"
     }
 
-    fn inspect(&self, asked: BlockNumber, bytes: &[u8]) -> Result<BlockFacts, FormatError> {
-        let malformed = |detail: String| FormatError::Malformed { number: asked, format: "native", detail };
-        let header: &[u8; HEADER] =
-            bytes.first_chunk().ok_or_else(|| malformed(format!("{} bytes are too few", bytes.len())))?;
-        if !header.starts_with(MAGIC) {
-            return Err(malformed("it does not start with TMN1".to_owned()));
-        }
-        let number = u32::from_le_bytes([header[4], header[5], header[6], header[7]]).into();
-        let mut parent = [0; 32];
-        parent.copy_from_slice(&header[8..40]);
-        let commitment = Commitment::from_bytes(*BlockHash::of(bytes).as_bytes());
-        Ok(BlockFacts { number, commitment, parent: Some(Commitment::from_bytes(parent)) })
+    fn open(
+        &self,
+        genesis: Commitment,
+        tip: Option<(BlockNumber, &[u8])>,
+    ) -> Result<Box<dyn ChainCheck>, FormatError> {
+        Ok(Box::new(Links::open(read, Some(genesis), tip)?))
     }
+}
 
-    fn genesis(&self, first: &BlockFacts) -> Option<Commitment> {
-        Some(first.commitment)
+fn read(asked: BlockNumber, bytes: &[u8]) -> Result<Link, FormatError> {
+    let malformed = |detail: String| FormatError::Malformed { number: asked, format: "native", detail };
+    let header: &[u8; HEADER] =
+        bytes.first_chunk().ok_or_else(|| malformed(format!("{} bytes are too few", bytes.len())))?;
+    if !header.starts_with(MAGIC) {
+        return Err(malformed("it does not start with TMN1".to_owned()));
     }
+    let number = u32::from_le_bytes([header[4], header[5], header[6], header[7]]).into();
+    let mut parent = [0; 32];
+    parent.copy_from_slice(&header[8..40]);
+    let hash = BlockHash::of(bytes);
+    let commitment = Commitment::from_bytes(*hash.as_bytes());
+    let facts = BlockFacts { number, hash, commitment };
+    Ok(Link { facts, parent: Some(Commitment::from_bytes(parent)) })
 }

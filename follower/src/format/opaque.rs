@@ -2,7 +2,10 @@
 
 use tidemark_store::{BlockHash, BlockNumber, Commitment};
 
-use super::{BlockFacts, Format, FormatError};
+use super::{
+    BlockFacts, ChainCheck, Format, FormatError,
+    links::{Link, Links},
+};
 
 /// Takes a block's number from where it was asked for, and its commitment from BLAKE3 of its bytes.
 #[derive(Debug, Clone, Copy)]
@@ -13,12 +16,17 @@ impl Format for Opaque {
         "opaque"
     }
 
-    fn inspect(&self, asked: BlockNumber, bytes: &[u8]) -> Result<BlockFacts, FormatError> {
-        let commitment = Commitment::from_bytes(*BlockHash::of(bytes).as_bytes());
-        Ok(BlockFacts { number: asked, commitment, parent: None })
+    fn open(
+        &self,
+        _genesis: Commitment,
+        tip: Option<(BlockNumber, &[u8])>,
+    ) -> Result<Box<dyn ChainCheck>, FormatError> {
+        Ok(Box::new(Links::open(|asked, bytes| Ok(read(asked, bytes)), None, tip)?))
     }
+}
 
-    fn genesis(&self, _first: &BlockFacts) -> Option<Commitment> {
-        None
-    }
+fn read(asked: BlockNumber, bytes: &[u8]) -> Link {
+    let hash = BlockHash::of(bytes);
+    let commitment = Commitment::from_bytes(*hash.as_bytes());
+    Link { facts: BlockFacts { number: asked, hash, commitment }, parent: None }
 }

@@ -11,7 +11,7 @@ use tidemark_store::{BlockHash, BlockNumber, Commitment};
 
 use super::{BlockSource, ProduceError, ReplayError};
 use crate::{
-    format::{Format as _, Native, NativeBlock},
+    format::{Native, NativeBlock},
     replica::Replica,
 };
 
@@ -35,14 +35,14 @@ impl NativeSource {
 
 impl BlockSource for NativeSource {
     fn genesis(&self) -> Commitment {
-        commitment(&self.first)
+        Native::commitment(&self.first)
     }
 
     fn resume<'a>(&'a mut self, replica: &'a Arc<Replica>) -> BoxFuture<'a, Result<(), ProduceError>> {
         Box::pin(async move {
             if let Some(tip) = replica.published() {
                 let block = replica.block(tip).await?.unwrap_or_default();
-                self.parent = Native.inspect(tip, &block).map_or(NO_PARENT, |facts| facts.commitment);
+                self.parent = Native::commitment(&block);
             }
             Ok(())
         })
@@ -56,7 +56,7 @@ impl BlockSource for NativeSource {
     }
 
     fn made(&mut self, block: &[u8]) {
-        self.parent = commitment(block);
+        self.parent = Native::commitment(block);
     }
 
     fn proof(&self, block: &BlockHash) -> Vec<u8> {
@@ -70,8 +70,4 @@ fn make(number: BlockNumber, parent: Commitment, body_size: usize) -> Vec<u8> {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let unix_millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
     NativeBlock { number, parent, unix_millis, body: &body }.encode()
-}
-
-fn commitment(block: &[u8]) -> Commitment {
-    Commitment::from_bytes(*BlockHash::of(block).as_bytes())
 }

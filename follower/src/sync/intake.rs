@@ -1,13 +1,14 @@
-//! Where blocks of one session come in: each is checked against the one before, and a group is committed at once.
+//! Where blocks of one session come in: each is checked against the chain before, and a group is committed at once.
 
 use std::sync::Arc;
 
 use tidemark_store::{BlockNumber, Commitment};
+use tokio::task::spawn_blocking;
 use tonic::codegen::Bytes;
 
 use super::Trouble;
 use crate::{
-    format::{self, BlockFacts},
+    format::{BlockFacts, ChainCheck, FormatError},
     replica::{Batch, Replica, ReplicaError},
     state::State,
     upstream::Answer,
@@ -35,55 +36,75 @@ impl Fetched {
 /// Takes blocks in order, starting behind the published tip.
 pub(super) struct Intake {
     replica: Arc<Replica>,
-    genesis: Commitment,
-    head: Option<BlockFacts>,
+    /// Away only while a group is checked.
+    chain: Option<Box<dyn ChainCheck>>,
+    next: BlockNumber,
 }
 
 impl Intake {
     /// An intake that continues the chain held.
     pub(super) async fn open(replica: &Arc<Replica>, genesis: Commitment) -> Result<Self, Trouble> {
-        let head = match replica.published() {
+        let tip = match replica.published() {
             None => None,
-            Some(tip) => {
-                let bytes = replica.block(tip).await?.ok_or(ReplicaError::ShuttingDown)?;
-                Some(replica.format().inspect(tip, &bytes)?)
-            }
+            Some(tip) => Some((tip, replica.block(tip).await?.ok_or(ReplicaError::ShuttingDown)?)),
         };
-        Ok(Self { replica: Arc::clone(replica), genesis, head })
+        let tip = tip.as_ref().map(|(number, bytes)| (*number, bytes.as_ref()));
+        let chain = replica.format().open(genesis, tip)?;
+        Ok(Self { replica: Arc::clone(replica), next: chain.next(), chain: Some(chain) })
     }
 
     /// The number of the block due next.
     pub(super) fn next(&self) -> BlockNumber {
-        BlockNumber::after(self.head.map(|head| head.number))
+        self.next
     }
 
-    /// Checks and commits a group. What was good before the first trouble is kept.
+    /// Checks and commits a group. What was good before the first trouble is kept, and the intake has had its day.
     pub(super) async fn take(&mut self, group: Vec<Result<Fetched, Trouble>>) -> Result<(), Trouble> {
-        let mut batch = Batch::default();
-        let mut head = self.head;
-        let checked = group.into_iter().try_for_each(|fetched| {
-            head = Some(self.check(head, fetched?, &mut batch)?);
-            Ok(())
-        });
-        if !batch.blocks.is_empty() {
-            self.replica.commit(batch).await?;
+        let (fetched, trouble) = until_trouble(group);
+        let bytes: usize = fetched.iter().map(Fetched::len).sum();
+        self.replica.metrics.bytes_fetched.inc_by(bytes as u64);
+        let (facts, checked) = self.check(&fetched).await?;
+        if !facts.is_empty() {
+            self.replica.commit(batch(&facts, fetched)).await?;
             self.replica.set_state(State::Syncing, "blocks arrive");
-            self.head = head;
+            self.next = BlockNumber::after(facts.last().map(|last| last.number));
         }
-        checked
+        checked?;
+        trouble.map_or(Ok(()), Err)
     }
 
-    fn check(
-        &self,
-        head: Option<BlockFacts>,
-        fetched: Fetched,
-        batch: &mut Batch,
-    ) -> Result<BlockFacts, Trouble> {
-        self.replica.metrics.bytes_fetched.inc_by(fetched.len() as u64);
-        let facts = format::check(self.replica.format(), head.as_ref(), self.genesis, &fetched.block)?;
-        batch.blocks.push((facts.number, fetched.block));
-        let proof = fetched.proof.filter(|_| facts.number != BlockNumber::GENESIS);
-        batch.proofs.extend(proof.map(|proof| (facts.number, proof)));
-        Ok(facts)
+    /// Checks on a thread that may take its time.
+    async fn check(&mut self, group: &[Fetched]) -> Result<Checked, Trouble> {
+        let blocks: Vec<Bytes> = group.iter().map(|fetched| fetched.block.clone()).collect();
+        let mut chain = self.chain.take().ok_or(ReplicaError::ShuttingDown)?;
+        let checking = spawn_blocking(move || (chain.check_all(&blocks), chain));
+        let (checked, chain) = checking.await.map_err(|_| ReplicaError::ShuttingDown)?;
+        self.chain = Some(chain);
+        Ok(checked)
     }
+}
+
+/// The facts of the blocks that are good, and why the one after them is not.
+type Checked = (Vec<BlockFacts>, Result<(), FormatError>);
+
+/// What came before the first trouble, and that trouble.
+fn until_trouble(group: Vec<Result<Fetched, Trouble>>) -> (Vec<Fetched>, Option<Trouble>) {
+    let mut fetched = Vec::with_capacity(group.len());
+    for item in group {
+        match item {
+            Ok(item) => fetched.push(item),
+            Err(trouble) => return (fetched, Some(trouble)),
+        }
+    }
+    (fetched, None)
+}
+
+fn batch(facts: &[BlockFacts], fetched: Vec<Fetched>) -> Batch {
+    let mut batch = Batch::default();
+    for (facts, fetched) in facts.iter().zip(fetched) {
+        let proof = fetched.proof.filter(|_| facts.number != BlockNumber::GENESIS);
+        batch.blocks.push((facts.number, fetched.block));
+        batch.proofs.extend(proof.map(|proof| (facts.number, proof)));
+    }
+    batch
 }
