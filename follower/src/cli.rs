@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidemark_store::Commitment;
 use url::Url;
 
-use crate::{size::ByteSize, sync::SyncMode};
+use crate::{limits::LimitArgs, size::ByteSize, sync::SyncMode};
 
 /// The longest time a flag takes: whoever writes more has mistaken the unit.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -72,12 +72,9 @@ pub struct ServeArgs {
     /// How long to go on serving after SIGTERM, so that load balancers can look elsewhere first.
     #[arg(long, env = "TIDEMARK_SHUTDOWN_DELAY", value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub shutdown_delay: Duration,
-    /// Connections that are served at once; more wait until one ends.
-    #[arg(long, env = "TIDEMARK_MAX_CONNECTIONS", value_name = "COUNT", default_value_t = 1000, value_parser = positive)]
-    pub max_connections: usize,
-    /// How long a connection is served, give or take a tenth, before its client is asked to make a new one.
-    #[arg(long, env = "TIDEMARK_MAX_CONNECTION_AGE", value_name = "DURATION", default_value = "5m", value_parser = interval)]
-    pub max_connection_age: Duration,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the command's help")]
+    pub limits: LimitArgs,
     /// UID of the pod this process runs in, answered by `tidemark.v1.Replica/Tips`.
     #[arg(long, env = "POD_UID", value_name = "UID", default_value = "", hide = true)]
     pub pod_uid: String,
@@ -129,7 +126,7 @@ pub struct ProduceArgs {
     pub serve: ServeArgs,
 }
 
-fn positive(text: &str) -> Result<usize, String> {
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("write a whole number above 0".to_owned()),
         Ok(count) => Ok(count),
@@ -137,13 +134,13 @@ fn positive(text: &str) -> Result<usize, String> {
 }
 
 /// A time that every clock can add to now.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if duration > LONGEST { Err("write at most 1day".to_owned()) } else { Ok(duration) }
 }
 
 /// An interval that no loop spins on.
-fn interval(text: &str) -> Result<Duration, String> {
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
     if interval < Duration::from_millis(1) {
         return Err("an interval is at least 1ms".to_owned());

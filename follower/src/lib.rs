@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod cli;
 pub mod format;
+pub mod limits;
 pub mod logging;
 pub mod metrics;
 pub mod node;

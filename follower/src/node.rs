@@ -14,7 +14,7 @@ use crate::{
     format::{Format, Native, Opaque},
     produce::{self, BlockSource, NativeSource, ProduceError, ProduceOptions, ReplayError, ReplaySource},
     replica::{Identity, Replica, ReplicaError},
-    server::{self, ConnectionLimits},
+    server,
     state::State,
     sync::{Engine, EngineOptions, Trouble},
     upstream::GrpcConnector,
@@ -82,7 +82,7 @@ pub async fn follow(args: FollowArgs) -> Result<Node, NodeError> {
         replica.pin(genesis).await?;
     }
     let options = EngineOptions { mode: args.sync, poll_interval: args.poll_interval, genesis: args.genesis };
-    let upstreams = args.upstream.iter().map(GrpcConnector::new);
+    let upstreams = args.upstream.iter().map(|url| GrpcConnector::new(url, args.serve.limits.max_block_size));
     let engine = Engine::new(Arc::clone(&replica), upstreams, &options);
     serve(&args.serve, replica, async move { Err(engine.run().await.into()) }).await
 }
@@ -135,8 +135,7 @@ async fn serve(
     let addresses = (address(&rpc, args.listen), address(&admin, args.admin_listen));
     let drain = CancellationToken::new();
     tracing::info!(rpc = %addresses.0, admin = %addresses.1, "serving");
-    let limits = ConnectionLimits { count: args.max_connections, age: args.max_connection_age };
-    let serving = server::serve(rpc, Arc::clone(&replica), limits, drain.clone());
+    let serving = server::serve(rpc, Arc::clone(&replica), args.limits, drain.clone());
     let administering = admin::serve(admin, replica, drain.clone());
     let servers = vec![tokio::spawn(serving), tokio::spawn(administering)];
     let worker = tokio::spawn(work);

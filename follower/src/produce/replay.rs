@@ -15,7 +15,10 @@ use thiserror::Error;
 use tidemark_store::{BlockHash, BlockNumber, Commitment};
 
 use super::{BlockSource, ProduceError};
-use crate::{replica::Replica, server::MAX_MESSAGE_BYTES};
+use crate::replica::Replica;
+
+/// What is longer is no block of any chain we know, so the file is no recording.
+const LARGEST_BLOCK: usize = 64 << 20;
 
 const LENGTH: usize = 4;
 const PARENT: std::ops::Range<usize> = 4..36;
@@ -110,7 +113,7 @@ fn index(file: &File, len: u64) -> io::Result<Result<Vec<(u64, usize)>, String>>
         let size = u64::from(u32::from_le_bytes(prefix));
         at += LENGTH as u64;
         match usize::try_from(size) {
-            Ok(size) if size <= MAX_MESSAGE_BYTES && size as u64 <= len - at => blocks.push((at, size)),
+            Ok(size) if size <= LARGEST_BLOCK && size as u64 <= len - at => blocks.push((at, size)),
             _ => return Ok(Err(format!("record {number} claims {size} bytes"))),
         }
         at += size;

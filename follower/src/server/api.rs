@@ -18,9 +18,6 @@ use tonic::{Request, Response, Status};
 use super::{get_block, get_header, status, subscription};
 use crate::replica::{Replica, ReplicaError};
 
-/// Subscriptions of either kind that may be open at once.
-const SUBSCRIPTIONS: usize = 1000;
-
 type Answer<T> = Result<Response<T>, Status>;
 type Items<T> = BoxStream<'static, Result<T, Status>>;
 
@@ -31,8 +28,8 @@ pub(super) struct Api {
 }
 
 impl Api {
-    pub(super) fn new(replica: Arc<Replica>) -> Self {
-        Self { replica, subscriptions: Arc::new(Semaphore::new(SUBSCRIPTIONS)) }
+    pub(super) fn new(replica: Arc<Replica>, max_subscriptions: usize) -> Self {
+        Self { replica, subscriptions: Arc::new(Semaphore::new(max_subscriptions)) }
     }
 }
 

@@ -27,28 +27,27 @@ use tonic::{
 
 pub use self::connections::ConnectionLimits;
 use self::{api::Api, tips::TipsService};
-use crate::replica::Replica;
-
-/// The largest message this follower takes or gives: a block of the largest chain we know, and room to grow.
-pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+use crate::{limits::LimitArgs, replica::Replica};
 
 /// Serves until `drain` fires, then ends streams, refuses new calls and finishes those in flight.
 pub async fn serve(
     listener: TcpListener,
     replica: Arc<Replica>,
-    limits: ConnectionLimits,
+    limits: LimitArgs,
     drain: CancellationToken,
 ) {
-    let routes = routes(&replica, &drain).await;
+    let routes = routes(&replica, limits, &drain).await;
+    let limits = ConnectionLimits { count: limits.max_connections, age: limits.max_connection_age };
     connections::serve(listener, routes, limits, drain).await;
 }
 
-async fn routes(replica: &Arc<Replica>, drain: &CancellationToken) -> Router {
+async fn routes(replica: &Arc<Replica>, limits: LimitArgs, drain: &CancellationToken) -> Router {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .build_v1()
         .expect("the descriptors are those the code was generated from");
-    let api = ApiServer::new(Api::new(Arc::clone(replica))).max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let api = ApiServer::new(Api::new(Arc::clone(replica), limits.max_subscriptions))
+        .max_encoding_message_size(usize::MAX);
     let held = Arc::clone(replica);
     let api = InterceptedService::new(api, move |request: Request<()>| {
         accept::check(request.metadata(), held.genesis())?;

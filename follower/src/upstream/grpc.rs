@@ -20,7 +20,7 @@ use super::{
     Answer, Connector, StreamedBlock, StreamedProof, Upstream, UpstreamError, UpstreamStatus, UpstreamStream,
     classify::classify, connector,
 };
-use crate::server::MAX_MESSAGE_BYTES;
+use crate::size::ByteSize;
 
 /// Answered from memory by any store that is alive.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,13 +30,15 @@ const BLOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reaches a store by its URL.
 pub struct GrpcConnector {
     url: String,
+    max_message_bytes: usize,
 }
 
 impl GrpcConnector {
-    /// The store at `url`.
+    /// The store at `url`, no block or proof of which is larger than `max_block_size`.
     #[must_use]
-    pub fn new(url: &Url) -> Self {
-        Self { url: url.as_str().trim_end_matches('/').to_owned() }
+    pub fn new(url: &Url, max_block_size: ByteSize) -> Self {
+        let url = url.as_str().trim_end_matches('/').to_owned();
+        Self { url, max_message_bytes: max_message_bytes(max_block_size) }
     }
 }
 
@@ -49,7 +51,7 @@ impl Connector for GrpcConnector {
 
     async fn connect(&self) -> Result<GrpcUpstream, UpstreamError> {
         let channel = connector::connect(&self.url).await?;
-        let client = ApiClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let client = ApiClient::new(channel).max_decoding_message_size(self.max_message_bytes);
         Ok(GrpcUpstream { client, accept: OnceLock::new() })
     }
 }
@@ -117,6 +119,11 @@ impl Upstream for GrpcUpstream {
         };
         Ok(stream.map(move |next| item(next).map_err(|status| classify(&status))).boxed())
     }
+}
+
+/// A message has a block and a proof, and the few bytes that name them.
+fn max_message_bytes(max_block_size: ByteSize) -> usize {
+    usize::try_from(max_block_size.0).unwrap_or(usize::MAX).saturating_mul(2).saturating_add(64)
 }
 
 async fn call<T>(

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tidemark_follower::{
     format::Native,
     replica::{Identity, Replica},
+    size::ByteSize,
     state::State,
     sync::{Engine, EngineOptions, SyncMode, Trouble},
     upstream::GrpcConnector,
@@ -104,7 +105,7 @@ async fn synced() -> Rig {
     let replica = Arc::new(Replica::new(Box::new(store), Box::new(Native), identity, State::Syncing));
     let poll_interval = std::time::Duration::from_millis(20);
     let options = EngineOptions { mode: SyncMode::Poll, poll_interval, genesis: None };
-    let connector = GrpcConnector::new(&upstream.url().parse().unwrap());
+    let connector = GrpcConnector::new(&upstream.url().parse().unwrap(), ByteSize(1 << 20));
     let engine = tokio::spawn(Engine::new(Arc::clone(&replica), [connector], &options).run());
     let rig = Rig { upstream, replica, faults, engine, _dir: dir };
     reaches(&rig, 3).await;

@@ -10,6 +10,7 @@ use std::{
 use tempfile::TempDir;
 use tidemark_follower::{
     cli::{FollowArgs, FormatName, ProduceArgs, ServeArgs},
+    limits::LimitArgs,
     node::{self, Node, NodeError},
     size::ByteSize,
     sync::SyncMode,
@@ -82,8 +83,7 @@ pub(crate) fn serve_args(dir: &Path) -> ServeArgs {
         listen: ANY.parse().unwrap(),
         admin_listen: ANY.parse().unwrap(),
         shutdown_delay: Duration::ZERO,
-        max_connections: 100,
-        max_connection_age: Duration::from_secs(300),
+        limits: LimitArgs { max_connections: 100, ..LimitArgs::default() },
         pod_uid: "pod-1".to_owned(),
     }
 }

@@ -70,7 +70,7 @@ async fn the_first_upstream_is_returned_to_when_it_answers_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_ends_old_connections_is_in_no_trouble() {
-    let primary = produce(|args| args.serve.max_connection_age = Duration::from_millis(300)).await;
+    let primary = produce(|args| args.serve.limits.max_connection_age = Duration::from_millis(300)).await;
     published(primary.rpc, 1).await;
     for mode in [SyncMode::Poll, SyncMode::Subscribe] {
         let follower = follow(&[&primary.url()], |args| args.sync = mode).await;

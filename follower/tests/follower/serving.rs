@@ -198,7 +198,7 @@ async fn reflection_names_every_service() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_beyond_the_limit_waits_for_a_slot() {
-    let primary = produce(|args| args.serve.max_connections = 1).await;
+    let primary = produce(|args| args.serve.limits.max_connections = 1).await;
     let holder = TcpStream::connect(primary.rpc).await.expect("accepted");
     let waiting = tokio::spawn({
         let rpc = primary.rpc;
@@ -254,7 +254,7 @@ async fn a_block_damaged_on_disk_is_unavailable_and_never_served() {
 async fn a_silent_connection_does_not_keep_its_slot() {
     let words =
         ["", "PRI * HTTP", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", "GET / HTTP/1.1\r\n"];
-    let primary = produce(|args| args.serve.max_connections = words.len()).await;
+    let primary = produce(|args| args.serve.limits.max_connections = words.len()).await;
     let mut silent = Vec::new();
     for word in words {
         let mut stream = TcpStream::connect(primary.rpc).await.expect("accepted");
@@ -286,7 +286,7 @@ async fn a_browser_is_told_what_this_port_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_connection_ends_in_order_and_its_client_goes_on() {
-    let primary = produce(|args| args.serve.max_connection_age = Duration::from_millis(200)).await;
+    let primary = produce(|args| args.serve.limits.max_connection_age = Duration::from_millis(200)).await;
     published(primary.rpc, 1).await;
     let mut client = api(primary.rpc).await;
     let request = BlockSubscriptionRequest { block_from: 0 };
