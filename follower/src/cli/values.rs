@@ -1,0 +1,47 @@
+//! Reads the values of flags.
+
+use std::time::Duration;
+
+use url::Url;
+
+use crate::size::{ByteSize, ParseSizeError};
+
+/// The longest time a flag takes: whoever writes more has mistaken the unit.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("write a whole number above 0".to_owned()),
+        Ok(count) => Ok(count),
+    }
+}
+
+/// A time that every clock can add to now.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration > LONGEST { Err("write at most 1day".to_owned()) } else { Ok(duration) }
+}
+
+/// An interval that no loop spins on.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval < Duration::from_millis(1) {
+        return Err("an interval is at least 1ms".to_owned());
+    }
+    Ok(interval)
+}
+
+pub(super) fn body_size(text: &str) -> Result<ByteSize, String> {
+    const LARGEST: ByteSize = ByteSize(60 << 20);
+    let size: ByteSize = text.parse().map_err(|error: ParseSizeError| error.to_string())?;
+    if size > LARGEST { Err(format!("a body has at most {LARGEST}")) } else { Ok(size) }
+}
+
+pub(super) fn upstream_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("{error}: write it as http://host:port"))?;
+    match (url.scheme(), url.host_str()) {
+        ("http", Some(_)) if url.path() == "/" && url.query().is_none() => Ok(url),
+        ("https", _) => Err("TLS upstreams are not supported yet: write http://host:port".to_owned()),
+        _ => Err("write it as http://host:port".to_owned()),
+    }
+}
