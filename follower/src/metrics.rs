@@ -45,9 +45,14 @@ impl Metrics {
         upstream: Option<BlockNumber>,
         state: State,
     ) -> Result<String, fmt::Error> {
-        let Tips { applied, published, proven } = tips;
-        let kinds =
-            [("applied", applied), ("published", published), ("proven", proven), ("upstream", upstream)];
+        let Tips { applied, durable, published, proven } = tips;
+        let kinds = [
+            ("applied", applied),
+            ("durable", durable),
+            ("published", published),
+            ("proven", proven),
+            ("upstream", upstream),
+        ];
         kinds.into_iter().for_each(|(kind, tip)| set(&self.tips, vec![("kind", kind)], tip));
         for each in State::ALL {
             self.state.get_or_create(&vec![("state", each.name())]).set(i64::from(each == state));

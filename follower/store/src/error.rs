@@ -41,6 +41,23 @@ pub enum StoreError {
         /// The system's reason.
         source: io::Error,
     },
+    /// A medium beside the log failed to take or keep what the log has: the process must exit, and opening the store
+    /// anew rolls the medium forward.
+    #[error(
+        "the medium {name} failed: {source}; the process must restart to roll it forward from the block log"
+    )]
+    MediumFailed {
+        /// The medium's name.
+        name: String,
+        /// What it said.
+        source: Box<StoreError>,
+    },
+    /// What a medium of one's own may say.
+    #[error("{detail}")]
+    Medium {
+        /// What is wrong, and the way out.
+        detail: String,
+    },
     /// An earlier sync failed; the store takes no more writes.
     #[error("the store took no more writes after a failed sync: restart the process")]
     Poisoned,
@@ -148,7 +165,10 @@ impl StoreError {
     /// Whether the store can take no more writes until it is opened anew.
     #[must_use]
     pub fn is_poison(&self) -> bool {
-        matches!(self, Self::SyncFailed { .. } | Self::WriteFailed { .. } | Self::Poisoned)
+        matches!(
+            self,
+            Self::SyncFailed { .. } | Self::WriteFailed { .. } | Self::MediumFailed { .. } | Self::Poisoned
+        )
     }
 
     /// Whether the same call will succeed once the volume has space.

@@ -2,12 +2,15 @@
 
 use crate::{BlockHash, BlockNumber, Metadata, StoreError};
 
-/// How far a store has come. `proven ≤ published ≤ applied`, where none is below every number.
+/// How far a store has come. `proven ≤ published ≤ durable ≤ applied`, where none is below every number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tips {
     /// Highest block that is written; its sync may be outstanding. Internal: no reader may see it.
     pub applied: Option<BlockNumber>,
-    /// Highest block that is synced, and so may be served.
+    /// Highest block that is synced here, so that the next one to fetch follows it. Those up to it are served by number.
+    pub durable: Option<BlockNumber>,
+    /// What is reported, and lag is measured on: the durable tip, or, while a block up to there is damaged, the one before
+    /// the lowest of these.
     pub published: Option<BlockNumber>,
     /// Highest number up to which every proof is synced (genesis has none); none before the first proof.
     pub proven: Option<BlockNumber>,

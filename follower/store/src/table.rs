@@ -23,9 +23,9 @@ const PAGES: usize = 1024;
 
 type Page = Arc<[u8; PAGE]>;
 
-/// Entries of `W` bytes each.
-pub(crate) struct Table<const W: usize> {
-    name: &'static str,
+/// Entries of `W` bytes each, for media that keep something of one width per block.
+pub struct Table<const W: usize> {
+    name: String,
     disk: Arc<dyn Disk>,
     file: Arc<dyn DiskFile>,
     /// The file grows by this many entries.
@@ -36,8 +36,13 @@ pub(crate) struct Table<const W: usize> {
 }
 
 impl<const W: usize> Table<W> {
-    /// Opens the table, making an empty one if there is none.
-    pub(crate) fn open(disk: &Arc<dyn Disk>, name: &'static str, growth: u32) -> Result<Self, StoreError> {
+    /// Opens the table in the file `name`, making an empty one if there is none. It grows by `growth` entries at once.
+    /// Does not compile for a width that 4096 is no multiple of.
+    ///
+    /// # Errors
+    /// `DiskFull` or what the file system says.
+    pub fn open(disk: &Arc<dyn Disk>, name: &str, growth: u32) -> Result<Self, StoreError> {
+        const { assert!(W > 0 && PAGE.is_multiple_of(W), "an entry must not cross pages") };
         let failed = || StoreError::io("open", disk.path(name));
         let file = match disk.open(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => make(&**disk, name),
@@ -46,21 +51,26 @@ impl<const W: usize> Table<W> {
         let file = file.map_err(failed())?;
         let len = AtomicU64::new(file.len().map_err(failed())?);
         let (disk, pages) = (Arc::clone(disk), Mutex::new(Cache::new(PAGES)));
-        Ok(Self { name, disk, file, growth: growth.max(1).into(), len, pages })
+        Ok(Self { name: name.to_owned(), disk, file, growth: growth.max(1).into(), len, pages })
     }
 
     /// Whether nothing was ever written, or everything is lost.
-    pub(crate) fn is_new(&self) -> bool {
+    #[must_use]
+    pub fn is_new(&self) -> bool {
         self.len.load(Relaxed) == 0
     }
 
     /// How many entries the file has space for.
-    pub(crate) fn capacity(&self) -> u32 {
+    #[must_use]
+    pub fn capacity(&self) -> u32 {
         u32::try_from(self.len.load(Relaxed) / W as u64).unwrap_or(u32::MAX)
     }
 
     /// Makes sure of the space of the first `count` entries, so that writing them finds no full disk.
-    pub(crate) fn reserve(&self, count: u32) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// `DiskFull` or what the file system says.
+    pub fn reserve(&self, count: u32) -> Result<(), StoreError> {
         let needed = u64::from(count).div_ceil(self.growth) * self.growth * W as u64;
         if needed > self.len.load(Relaxed) {
             self.file.allocate(needed).map_err(self.failed("grow"))?;
@@ -69,8 +79,11 @@ impl<const W: usize> Table<W> {
         Ok(())
     }
 
-    /// Writes entries from number `first` on.
-    pub(crate) fn write(&self, first: u32, entries: &[[u8; W]]) -> Result<(), StoreError> {
+    /// Writes entries from number `first` on; durable after the next `sync`.
+    ///
+    /// # Errors
+    /// `DiskFull` beyond what was reserved, or what the file system says.
+    pub fn write(&self, first: u32, entries: &[[u8; W]]) -> Result<(), StoreError> {
         if entries.is_empty() {
             return Ok(());
         }
@@ -84,7 +97,10 @@ impl<const W: usize> Table<W> {
     }
 
     /// The entry of `number`; as it was written last, for a write takes its pages out of the cache.
-    pub(crate) fn read(&self, number: u32) -> Result<[u8; W], StoreError> {
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn read(&self, number: u32) -> Result<[u8; W], StoreError> {
         let (page, at) = Self::spot(number);
         let (cached, generation) = {
             let mut pages = self.pages();
@@ -98,8 +114,25 @@ impl<const W: usize> Table<W> {
         Ok(entry(&bytes, at))
     }
 
-    /// Blanks every entry from number `first` on.
-    pub(crate) fn clear_from(&self, first: u32) -> Result<(), StoreError> {
+    /// How many entries were written, where all of them are from 0 on and none is blank. Behind a hole, which a crash may
+    /// leave, it may say less, never less than what lies before the hole.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn written(&self) -> Result<u32, StoreError> {
+        let (mut written, mut blank) = (0, self.capacity());
+        while written < blank {
+            let middle = written + (blank - written) / 2;
+            if self.read(middle)? == [0; W] { blank = middle } else { written = middle + 1 }
+        }
+        Ok(written)
+    }
+
+    /// Blanks every entry from number `first` on; durable after the next `sync`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn clear_from(&self, first: u32) -> Result<(), StoreError> {
         let zeros = [0; PAGE];
         let (mut at, end) = (u64::from(first) * W as u64, self.len.load(Relaxed));
         while at < end {
@@ -112,14 +145,18 @@ impl<const W: usize> Table<W> {
     }
 
     /// Makes everything written durable.
-    pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        self.file.sync().map_err(StoreError::sync_failed(self.disk.path(self.name)))
+    ///
+    /// # Errors
+    /// `SyncFailed`, which is poison.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync().map_err(StoreError::sync_failed(self.disk.path(&self.name)))
     }
 
     /// That the entry of `number` is not what it must be.
-    pub(crate) fn damaged(&self, number: u32) -> StoreError {
+    #[must_use]
+    pub fn damaged(&self, number: u32) -> StoreError {
         let detail = format!("the entry of block {number} does not match its checksum");
-        StoreError::Damaged { path: self.disk.path(self.name), offset: u64::from(number) * W as u64, detail }
+        StoreError::Damaged { path: self.disk.path(&self.name), offset: u64::from(number) * W as u64, detail }
     }
 
     fn spot(number: u32) -> (u64, usize) {
@@ -143,7 +180,7 @@ impl<const W: usize> Table<W> {
     }
 
     fn failed(&self, action: &'static str) -> impl FnOnce(io::Error) -> StoreError {
-        StoreError::io(action, self.disk.path(self.name))
+        StoreError::io(action, self.disk.path(&self.name))
     }
 }
 

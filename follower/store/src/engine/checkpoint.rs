@@ -55,6 +55,7 @@ impl DiskStore {
     /// Syncs the media first, for the manifest says what they hold.
     fn replace_manifest(&self, writer: &mut Writer, manifest: Manifest) -> Result<(), StoreError> {
         self.media.sync_derived()?;
+        writer.further.sync()?;
         manifest.replace(&*self.disk)?;
         writer.manifest = manifest;
         Ok(())
@@ -64,7 +65,7 @@ impl DiskStore {
     fn reached(&self, writer: &Writer) -> Checkpoint {
         let progress = self.progress();
         let (blocks_end, proofs_end) = (writer.blocks.synced(), writer.proofs.synced());
-        Checkpoint { blocks: progress.published, blocks_end, proofs_end, proven: progress.proofs.proven() }
+        Checkpoint { blocks: progress.durable, blocks_end, proofs_end, proven: progress.proofs.proven() }
     }
 
     pub(super) fn truncate_now(&self, writer: &mut Writer, last: BlockNumber) -> Result<(), StoreError> {
@@ -84,8 +85,9 @@ impl DiskStore {
         self.replace_manifest(writer, begun.clone())?;
         let cuts = self.progress().cuts + 1;
         *self.progress_mut() =
-            Progress { applied: blocks, published: blocks, tip_hash: Some(block.hash), proofs, cuts };
-        let done = self.media.cut(&checkpoint).and_then(|()| writer.blocks.rewind(blocks_end, epoch));
+            Progress { applied: blocks, durable: blocks, tip_hash: Some(block.hash), proofs, cuts };
+        let done = self.media.cut(&checkpoint).and_then(|()| writer.further.cut(blocks));
+        let done = done.and_then(|()| writer.blocks.rewind(blocks_end, epoch));
         let done = done.and_then(|()| writer.proofs.rewind(proofs_end, epoch));
         let done = done.and_then(|()| self.replace_manifest(writer, Manifest { cutting: false, ..begun }));
         done.map_err(StoreError::into_poison)

@@ -40,13 +40,13 @@ impl Media {
     /// earlier epoch.
     pub(super) fn cut(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         self.blocks.remove_after(checkpoint.blocks_end.segment)?;
-        self.index.media().into_iter().try_for_each(|medium| medium.cut(checkpoint.blocks))?;
+        self.index.cut(checkpoint.blocks)?;
         self.proof_places.clear_from(checkpoint.blocks)
     }
 
     /// Makes what is derived from the logs durable.
     pub(super) fn sync_derived(&self) -> Result<(), StoreError> {
-        self.index.media().into_iter().try_for_each(|medium| medium.sync())?;
+        self.index.sync()?;
         self.proof_places.sync()
     }
 

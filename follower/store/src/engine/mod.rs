@@ -3,7 +3,9 @@
 //! Owns the order of syncs (blocks, then proofs, then what is visible; the manifest only says what all of them hold)
 //! and the rule that a failed sync ends all writing. The block log alone decides the tip.
 
+mod builder;
 mod checkpoint;
+mod further;
 mod media;
 mod open;
 mod progress;
@@ -14,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use self::builder::StoreBuilder;
 use self::{media::Media, progress::Progress, write::Writer};
 use crate::{
     BlockHash, BlockNumber, BlockStore, Metadata, StoreError, Tips, io::Disk, lock::DirLock,
@@ -83,7 +86,7 @@ impl DiskStore {
     }
 
     fn is_published(&self, number: BlockNumber) -> bool {
-        number.get() < self.progress().published
+        number.get() < self.progress().durable
     }
 }
 
@@ -165,11 +168,11 @@ impl BlockStore for DiskStore {
     }
 
     fn hash_at(&self, number: BlockNumber) -> Option<BlockHash> {
-        let (published, tip_hash) = {
+        let (durable, tip_hash) = {
             let progress = self.progress();
-            (progress.published, progress.tip_hash)
+            (progress.durable, progress.tip_hash)
         };
-        match BlockNumber::last_of(published) {
+        match BlockNumber::last_of(durable) {
             Some(tip) if tip == number => tip_hash,
             Some(tip) if number < tip => self.media.index.get(number).ok().map(|block| block.hash),
             _ => None,

@@ -6,11 +6,14 @@ use std::{
     time::Instant,
 };
 
-use super::{DiskStore, Options, media::Media, progress::Progress, write::Writer};
+use super::{
+    DiskStore, Options, StoreBuilder, builder::MediumFactory, further::FurtherMedia, media::Media,
+    progress::Progress, write::Writer,
+};
 use crate::{
     BlockNumber, StoreError,
-    io::{Disk, RealDisk},
-    lock::{DirLock, make_dir},
+    io::Disk,
+    lock::DirLock,
     manifest::{self, Manifest},
     recover,
     segment_size::segment_size,
@@ -32,15 +35,20 @@ impl DiskStore {
     /// # Errors
     /// As those of [`DiskStore::open`].
     pub fn open_within(dir: &Path, volume: Option<u64>) -> Result<Self, StoreError> {
-        make_dir(dir)?;
-        let lock = DirLock::take(dir)?;
-        Self::open_on(Arc::new(RealDisk::new(dir)), Options { volume, ..Options::default() }, Some(lock))
+        Self::builder().volume(volume).open(dir)
+    }
+
+    /// What a store is opened with, media of one's own among it.
+    #[must_use]
+    pub fn builder() -> StoreBuilder {
+        StoreBuilder::default()
     }
 
     /// Opens the store on a disk that nobody else uses.
     pub(crate) fn open_on(
         disk: Arc<dyn Disk>,
         options: Options,
+        further: Vec<MediumFactory>,
         lock: Option<DirLock>,
     ) -> Result<Self, StoreError> {
         let manifest = Manifest::load(&*disk)?.map_or_else(|| begin(&*disk), Ok)?;
@@ -52,15 +60,18 @@ impl DiskStore {
         let blocks = recover::blocks(&media.blocks, &media.index, &manifest)?;
         let proofs =
             recover::proofs(&media.proofs, &media.proof_places, &media.index, blocks.count, &manifest)?;
-        let writer = writer(&media, segment_size_of(&*disk, options)?, &blocks, &proofs, manifest)?;
+        let mut writer = writer(&media, segment_size_of(&*disk, options)?, &blocks, &proofs, manifest)?;
+        let further = further.into_iter().map(|make| make(&disk)).collect::<Result<Vec<_>, _>>()?;
+        writer.further = FurtherMedia::open(further, writer.manifest.checkpoint.blocks)?;
+        soft(writer.further.catch_up(&media, blocks.count))?;
         let tip = BlockNumber::last_of(blocks.count);
         let tip_hash = tip.and_then(|tip| media.index.get(tip).ok()).map(|block| block.hash);
-        let (applied, published) = (blocks.count, blocks.count);
+        let (applied, durable) = (blocks.count, blocks.count);
         let store = Self {
             disk,
             media,
             chain: RwLock::new(writer.manifest.chain.clone()),
-            progress: RwLock::new(Progress { applied, published, tip_hash, proofs: proofs.held, cuts: 0 }),
+            progress: RwLock::new(Progress { applied, durable, tip_hash, proofs: proofs.held, cuts: 0 }),
             damaged: blocks.damaged,
             writer: Mutex::new(writer),
             checkpoint_every: options.checkpoint_every,
@@ -92,11 +103,20 @@ fn writer(
         proofs: LogWriter::open(&media.proofs, segment_size, proofs.end, epoch)?,
         pending_blocks: Vec::new(),
         pending_proofs: Vec::new(),
+        further: FurtherMedia::default(),
         checkpointed: (0, Instant::now()),
         poisoned: false,
         has_begun: false,
         manifest,
     })
+}
+
+/// On a full disk a store is opened and served; what needs space waits until something is to be written.
+fn soft(done: Result<(), StoreError>) -> Result<(), StoreError> {
+    match done {
+        Err(error) if error.is_disk_full() => Ok(()),
+        done => done,
+    }
 }
 
 /// Nothing is written before the manifest is, so what lies beside a missing one is somebody's, and is left as it is.

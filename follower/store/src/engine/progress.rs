@@ -7,7 +7,7 @@ pub(super) struct Progress {
     /// How many blocks are written.
     pub(super) applied: u32,
     /// How many of them are synced and indexed.
-    pub(super) published: u32,
+    pub(super) durable: u32,
     /// Of the published tip; none where it is damaged.
     pub(super) tip_hash: Option<BlockHash>,
     /// The published ones.
@@ -18,14 +18,15 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn tips(&self) -> Tips {
-        let published = BlockNumber::last_of(self.published);
+        let durable = BlockNumber::last_of(self.durable);
+        let published = durable;
         let proven = self.proofs.proven().min(published);
-        Tips { applied: BlockNumber::last_of(self.applied), published, proven }
+        Tips { applied: BlockNumber::last_of(self.applied), durable, published, proven }
     }
 
     pub(super) fn publish(&mut self, blocks: &[Applied]) {
         if let Some(last) = blocks.last() {
-            self.published = last.number.next().get();
+            self.durable = last.number.next().get();
             self.tip_hash = Some(last.hash);
         }
     }

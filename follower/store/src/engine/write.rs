@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::DiskStore;
+use super::{DiskStore, further::FurtherMedia};
 use crate::{
     BlockHash, BlockNumber, StoreError, Tips,
     index::Applied,
@@ -18,6 +18,7 @@ pub(super) struct Writer {
     /// Written, but not yet synced.
     pub(super) pending_blocks: Vec<Applied>,
     pub(super) pending_proofs: Vec<Applied>,
+    pub(super) further: FurtherMedia,
     pub(super) manifest: Manifest,
     /// Whether the epoch of this opening is on disk; nothing is written before it is.
     pub(super) has_begun: bool,
@@ -57,11 +58,14 @@ impl DiskStore {
         self.begin_epoch(writer)?;
         let drafts: Vec<_> = numbered(first, blocks).collect();
         let count = drafts.last().map_or(first.get(), |last| last.number.next().get());
-        self.media.index.media().into_iter().try_for_each(|medium| medium.reserve(count))?;
+        self.media.index.reserve(count)?;
+        writer.further.catch_up(&self.media, self.progress().durable)?;
+        writer.further.reserve(count)?;
         let places = writer.blocks.append(&drafts)?;
         let written = drafts.iter().zip(places);
         let written = written.map(|(draft, place)| Applied { number: draft.number, place, hash: draft.hash });
         writer.pending_blocks.extend(written);
+        writer.further.keep(blocks);
         self.progress_mut().applied = count;
         Ok(())
     }
@@ -87,6 +91,7 @@ impl DiskStore {
         writer.blocks.sync()?;
         let blocks = std::mem::take(&mut writer.pending_blocks);
         self.media.index.apply(&blocks).map_err(StoreError::into_poison)?;
+        writer.further.apply(&blocks)?;
         self.progress_mut().publish(&blocks);
         writer.proofs.sync()?;
         let proofs = std::mem::take(&mut writer.pending_proofs);

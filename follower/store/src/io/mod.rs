@@ -6,10 +6,10 @@ mod real;
 
 use std::{io, path::PathBuf, sync::Arc};
 
-pub(crate) use real::RealDisk;
+pub use real::RealDisk;
 
-/// A flat directory of files.
-pub(crate) trait Disk: Send + Sync {
+/// A flat directory of files. A full volume is `StorageFull` or `QuotaExceeded`.
+pub trait Disk: Send + Sync {
     /// Opens a file that exists.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
     /// Makes an empty file, in place of one of that name. Its name is durable after `sync_dir`.
@@ -29,7 +29,8 @@ pub(crate) trait Disk: Send + Sync {
 }
 
 /// Positioned reads and writes on one file, and the sync that makes them durable.
-pub(crate) trait DiskFile: Send + Sync {
+#[expect(clippy::len_without_is_empty, reason = "nobody asks whether a file is empty")]
+pub trait DiskFile: Send + Sync {
     /// Length, in bytes.
     fn len(&self) -> io::Result<u64>;
     /// Fills `into`; `UnexpectedEof` where the file ends before.

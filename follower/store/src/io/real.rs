@@ -18,12 +18,14 @@ use super::{Disk, DiskFile};
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// A directory that exists.
-pub(crate) struct RealDisk {
+pub struct RealDisk {
     dir: PathBuf,
 }
 
 impl RealDisk {
-    pub(crate) fn new(dir: &Path) -> Self {
+    /// The files of `dir`.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
         Self { dir: dir.to_owned() }
     }
 }

@@ -4,15 +4,21 @@
 //! `TIDEMARK_CRASH_REOPENINGS` asks for that many reopenings instead of some seconds' worth; `TIDEMARK_CRASH_SEED`
 //! names the first seed.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
+    SMALL,
     model::Model,
     sim::{Fate, SimDisk, State},
-    try_open,
+    tally::Tally,
+    try_open_tallied,
 };
+use crate::DiskStore;
 
 /// Time that one run of the tests spends on this.
 const BUDGET: Duration = Duration::from_secs(20);
@@ -34,7 +40,7 @@ impl Run {
         let disk = SimDisk::new(State::default());
         disk.set(|faults| faults.sync_lies = self.sync_lies);
         disk.record();
-        let store = try_open(&disk).map_err(|error| error.to_string())?;
+        let (store, _) = try_open(&disk)?;
         let mut model = Model::default();
         Model::initialise(&store).map_err(|error| error.to_string())?;
         self.crash_all(&disk.take_points(), &model)?;
@@ -77,7 +83,7 @@ impl Run {
     /// A few steps on what was recovered, with other blocks than those the crash took; crashed once in each.
     fn live_on(&mut self, state: &State, mut model: Model) -> Result<(), String> {
         let disk = SimDisk::new(state.clone());
-        let store = try_open(&disk).map_err(|error| error.to_string())?;
+        let (store, _) = try_open(&disk)?;
         Model::initialise(&store).map_err(|error| error.to_string())?;
         model.diverge();
         for _ in 0..3 {
@@ -101,13 +107,17 @@ impl Run {
         self.reopenings += 1;
         let disk = SimDisk::new(state.clone());
         disk.record();
-        let store = try_open(&disk).map_err(|error| format!("reopening: {error}"))?;
+        let (store, tally) = try_open(&disk).map_err(|error| format!("reopening: {error}"))?;
         let points = disk.take_points();
-        model.check(&store)?;
+        model.check(&store, &tally)?;
         model.see(&store);
         disk.set(|faults| faults.dead = true);
         Ok(points)
     }
+}
+
+fn try_open(disk: &SimDisk) -> Result<(DiskStore, Arc<Tally>), String> {
+    try_open_tallied(disk, SMALL, Arc::default()).map_err(|error| error.to_string())
 }
 
 fn asked(name: &str) -> Option<u64> {

@@ -4,17 +4,24 @@ mod archive;
 mod crashes;
 mod damage;
 mod failing_disk;
+mod media;
 mod model;
 mod reading;
 mod recovery;
 mod sim;
+mod tally;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use sim::{SimDisk, State};
+use tally::{Faults, Tally};
 
 use crate::{
-    BlockHash, BlockNumber, BlockStore as _, Commitment, DiskStore, Metadata, StoreError, engine::Options,
+    BlockHash, BlockNumber, BlockStore as _, Commitment, DiskStore, Medium, Metadata, StoreError,
+    engine::Options, io::Disk,
 };
 
 const GENESIS: Commitment = Commitment::from_bytes([7; 32]);
@@ -36,7 +43,23 @@ fn payload(n: u32) -> Vec<u8> {
 }
 
 fn try_open(disk: &SimDisk) -> Result<DiskStore, StoreError> {
-    DiskStore::open_on(Arc::new(disk.clone()), SMALL, None)
+    DiskStore::open_on(Arc::new(disk.clone()), SMALL, Vec::new(), None)
+}
+
+/// The same store with a medium beside it.
+fn try_open_tallied(
+    disk: &SimDisk,
+    options: Options,
+    faults: Arc<Faults>,
+) -> Result<(DiskStore, Arc<Tally>), StoreError> {
+    let made = Arc::new(OnceLock::new());
+    let makes = Arc::clone(&made);
+    let make = move |disk: &Arc<dyn Disk>| {
+        let tally = Tally::open(disk, faults)?;
+        Ok(Arc::clone(makes.get_or_init(|| tally)) as Arc<dyn Medium>)
+    };
+    let store = DiskStore::open_on(Arc::new(disk.clone()), options, vec![Box::new(make)], None)?;
+    Ok((store, Arc::clone(made.get().expect("it was made"))))
 }
 
 fn open(disk: &SimDisk) -> DiskStore {

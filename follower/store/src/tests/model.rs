@@ -2,7 +2,7 @@
 
 use rand::{RngExt as _, rngs::StdRng};
 
-use super::{GENESIS, number};
+use super::{GENESIS, number, tally::Tally};
 use crate::{BlockNumber, BlockStore as _, DiskStore, Metadata, StoreError, Tips};
 
 /// One step of a workload.
@@ -95,7 +95,7 @@ impl Model {
     }
 
     /// Whether a store that was reopened holds all that was seen published, and nothing that was never written.
-    pub(super) fn check(&self, store: &DiskStore) -> Result<(), String> {
+    pub(super) fn check(&self, store: &DiskStore, tally: &Tally) -> Result<(), String> {
         let tips = store.tips();
         if tips.published < self.seen.published || tips.proven < self.seen.proven {
             return Err(format!("tips went back from {:?} to {tips:?}", self.seen));
@@ -105,6 +105,7 @@ impl Model {
         }
         let count = tips.published.map_or(0, |tip| tip.get() + 1);
         (0..count).try_for_each(|n| self.check_block(store, n))?;
+        self.check_tally(tally, count)?;
         (1..=tips.proven.map_or(0, BlockNumber::get)).try_for_each(|n| {
             if store.has_proof(number(n)) {
                 Ok(())
@@ -112,6 +113,16 @@ impl Model {
                 Err(format!("proof {n} is below the proven tip and not held"))
             }
         })
+    }
+
+    /// The medium must hold what it makes of the very blocks that are published.
+    fn check_tally(&self, tally: &Tally, count: u32) -> Result<(), String> {
+        let published = self.blocks.iter().take(count as usize).map(Vec::as_slice);
+        if tally.after(count) == Tally::of(published) && tally.after(count + 1) == [0; 32] {
+            Ok(())
+        } else {
+            Err(format!("the medium holds something else than {count} blocks"))
+        }
     }
 
     fn check_block(&self, store: &DiskStore, n: u32) -> Result<(), String> {

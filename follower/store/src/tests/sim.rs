@@ -132,6 +132,14 @@ impl SimDisk {
         Arc::make_mut(&mut content.durable)[from..].fill(0);
     }
 
+    /// Puts other live and durable bytes into a file.
+    pub(super) fn replace(&self, name: &str, bytes: &[u8]) {
+        let mut inner = self.inner();
+        let id = inner.state.names[name];
+        let bytes = Arc::new(bytes.to_vec());
+        inner.state.files[id] = Content { live: Arc::clone(&bytes), durable: bytes, pending: Vec::new() };
+    }
+
     /// Takes a file away.
     pub(super) fn forget(&self, name: &str) {
         let mut inner = self.inner();
