@@ -171,6 +171,12 @@ impl StoreError {
         )
     }
 
+    /// Whether bytes on disk are not those that were published.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
+    }
+
     /// Whether the same call will succeed once the volume has space.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {

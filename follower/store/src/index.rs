@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A block that is synced in the log.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Applied {
     pub(crate) number: BlockNumber,
     pub(crate) place: Place,
@@ -69,7 +69,22 @@ impl BlockIndex {
     pub(crate) fn get(&self, number: BlockNumber) -> Result<Applied, StoreError> {
         let n = number.get();
         let block = Self::join(number, &self.places.read(n)?, self.hashes.read(n)?);
-        block.ok_or_else(|| self.places.damaged(n))
+        block.ok_or_else(|| self.damaged(number))
+    }
+
+    /// The same as the disk has it now, past the cache.
+    ///
+    /// # Errors
+    /// As those of `get`.
+    pub(crate) fn reread(&self, number: BlockNumber) -> Result<Applied, StoreError> {
+        let n = number.get();
+        let block = Self::join(number, &self.places.reread(n)?, self.hashes.reread(n)?);
+        block.ok_or_else(|| self.damaged(number))
+    }
+
+    /// That the two indexes do not agree on a block.
+    pub(crate) fn damaged(&self, number: BlockNumber) -> StoreError {
+        self.places.damaged(number.get())
     }
 
     fn join(number: BlockNumber, place: &[u8; place::ENTRY], hash: [u8; 32]) -> Option<Applied> {

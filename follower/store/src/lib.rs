@@ -5,14 +5,18 @@
 
 pub mod archive;
 mod cache;
+mod check;
 mod engine;
 mod error;
+mod examine;
+mod finding;
 mod hash;
 mod index;
 pub mod io;
 mod lock;
 mod log;
 mod manifest;
+mod media;
 mod medium;
 mod metadata;
 mod number;
@@ -20,6 +24,7 @@ mod place;
 mod plan;
 mod position;
 mod proofs;
+mod reader;
 mod record;
 mod recover;
 mod scan;
@@ -32,9 +37,11 @@ mod writer;
 
 pub use engine::{DiskStore, StoreBuilder};
 pub use error::StoreError;
+pub use finding::{Checked, Finding, Part};
 pub use hash::{BlockHash, Commitment, ParseCommitmentError};
 pub use medium::{LoggedBlock, Medium};
 pub use metadata::{FORMAT_VERSION, Metadata};
 pub use number::BlockNumber;
+pub use reader::StoreReader;
 pub use store::{BlockStore, Tips};
 pub use table::Table;

@@ -75,6 +75,22 @@ impl Log {
         }
     }
 
+    /// The header at a place; none if there is none, for whatever cause but a failing disk.
+    ///
+    /// # Errors
+    /// File errors.
+    pub(crate) fn header_at(&self, at: Position) -> Result<Option<Header>, StoreError> {
+        match self.file(at.segment) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            file => file.and_then(|file| self.header(&*file, at)).map_err(self.failed("read", at.segment)),
+        }
+    }
+
+    /// Whether the segment is there.
+    pub(crate) fn has_segment(&self, segment: u32) -> bool {
+        self.file(segment).is_ok()
+    }
+
     /// The payload of a block.
     ///
     /// # Errors
@@ -106,7 +122,7 @@ impl Log {
         Err(self.damaged(place.at, "the payload does not match its checksum"))
     }
 
-    fn unreadable(&self, at: Position) -> impl Fn(io::Error) -> StoreError {
+    pub(crate) fn unreadable(&self, at: Position) -> impl Fn(io::Error) -> StoreError {
         move |error| match error.kind() {
             io::ErrorKind::UnexpectedEof => self.damaged(at, "the file ends inside the record"),
             io::ErrorKind::NotFound => self.damaged(at, "the file is missing"),

@@ -245,7 +245,12 @@ pub(crate) fn proof_place(
     Ok(decode(&places.read(number.get())?, index, number))
 }
 
-fn decode(entry: &[u8; place::ENTRY], index: &BlockIndex, number: BlockNumber) -> Option<(Place, BlockHash)> {
+/// Where an entry says that the proof of a block lies, and that block's hash; none if it is no entry of that block.
+pub(crate) fn decode(
+    entry: &[u8; place::ENTRY],
+    index: &BlockIndex,
+    number: BlockNumber,
+) -> Option<(Place, BlockHash)> {
     if entry.iter().all(|byte| *byte == 0) {
         return None;
     }

@@ -128,6 +128,15 @@ impl<const W: usize> Table<W> {
         Ok(written)
     }
 
+    /// The entry of `number` as the disk has it, past the cache.
+    pub(crate) fn reread(&self, number: u32) -> Result<[u8; W], StoreError> {
+        let (at, mut entry) = (u64::from(number) * W as u64, [0; W]);
+        if at + W as u64 <= self.len.load(Relaxed) {
+            self.file.read_at(&mut entry, at).map_err(self.failed("read"))?;
+        }
+        Ok(entry)
+    }
+
     /// Blanks every entry from number `first` on; durable after the next `sync`.
     ///
     /// # Errors

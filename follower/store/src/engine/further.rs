@@ -5,8 +5,7 @@
 
 use std::sync::Arc;
 
-use super::media::Media;
-use crate::{BlockNumber, LoggedBlock, Medium, StoreError, index::Applied};
+use crate::{BlockNumber, LoggedBlock, Medium, StoreError, index::Applied, media::Media};
 
 /// A group that a medium is handed at once while it catches up.
 const BLOCKS: usize = 64;

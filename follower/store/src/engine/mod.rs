@@ -6,7 +6,6 @@
 mod builder;
 mod checkpoint;
 mod further;
-mod media;
 mod open;
 mod progress;
 mod write;
@@ -17,10 +16,10 @@ use std::{
 };
 
 pub use self::builder::StoreBuilder;
-use self::{media::Media, progress::Progress, write::Writer};
+use self::{progress::Progress, write::Writer};
 use crate::{
     BlockHash, BlockNumber, BlockStore, Metadata, StoreError, Tips, io::Disk, lock::DirLock,
-    manifest::Manifest,
+    manifest::Manifest, media::Media,
 };
 
 /// What a test may want to be smaller than a volume makes it.

@@ -7,14 +7,15 @@ use std::{
 };
 
 use super::{
-    DiskStore, Options, StoreBuilder, builder::MediumFactory, further::FurtherMedia, media::Media,
-    progress::Progress, write::Writer,
+    DiskStore, Options, StoreBuilder, builder::MediumFactory, further::FurtherMedia, progress::Progress,
+    write::Writer,
 };
 use crate::{
     BlockNumber, StoreError,
     io::Disk,
     lock::DirLock,
     manifest::{self, Manifest},
+    media::Media,
     recover,
     segment_size::segment_size,
     writer::LogWriter,

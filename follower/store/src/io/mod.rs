@@ -2,10 +2,12 @@
 //!
 //! Owns no rule of the store: it only does what it is told, or says why it cannot.
 
+mod read_only;
 mod real;
 
 use std::{io, path::PathBuf, sync::Arc};
 
+pub(crate) use read_only::ReadOnly;
 pub use real::RealDisk;
 
 /// A flat directory of files. A full volume is `StorageFull` or `QuotaExceeded`.

@@ -20,19 +20,26 @@ static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 /// A directory that exists.
 pub struct RealDisk {
     dir: PathBuf,
+    writable: bool,
 }
 
 impl RealDisk {
     /// The files of `dir`.
     #[must_use]
     pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned() }
+        Self { dir: dir.to_owned(), writable: true }
+    }
+
+    /// The files of `dir`, opened for reading only.
+    #[must_use]
+    pub fn read_only(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), writable: false }
     }
 }
 
 impl Disk for RealDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.path(name))?;
+        let file = OpenOptions::new().read(true).write(self.writable).open(self.path(name))?;
         Ok(Arc::new(file))
     }
 

@@ -4,8 +4,10 @@ mod archive;
 mod crashes;
 mod damage;
 mod failing_disk;
+mod fixtures;
 mod media;
 mod model;
+mod reader;
 mod reading;
 mod recovery;
 mod sim;
@@ -99,6 +101,11 @@ fn published(count: u32, proofs: &[u32]) -> (SimDisk, DiskStore) {
     prove(&store, proofs);
     store.sync().expect("must sync");
     (disk, store)
+}
+
+/// 30 blocks over several segments, with a proof of block 1.
+fn one_proven() -> (SimDisk, DiskStore) {
+    published(30, &[1])
 }
 
 fn check_holds(store: &DiskStore, count: u32) {

@@ -70,6 +70,8 @@ pub(super) struct Faults {
     pub(super) sync_fails: bool,
     /// Syncs say they are done and do nothing.
     pub(super) sync_lies: bool,
+    /// Nothing may be written.
+    pub(super) read_only: bool,
     /// Everything fails.
     pub(super) dead: bool,
 }
@@ -147,6 +149,11 @@ impl SimDisk {
         inner.state.durable_names.remove(name);
     }
 
+    /// Where these bytes are in a file.
+    pub(super) fn find(&self, name: &str, bytes: &[u8]) -> usize {
+        self.bytes(name).windows(bytes.len()).position(|window| window == bytes).expect("there")
+    }
+
     pub(super) fn bytes(&self, name: &str) -> Vec<u8> {
         let inner = self.inner();
         inner.state.files[inner.state.names[name]].live.to_vec()
@@ -160,6 +167,7 @@ impl Inner {
 
     fn point(&mut self) -> io::Result<()> {
         self.check()?;
+        assert!(!self.faults.read_only, "nothing may be written");
         if let Some(points) = &mut self.points {
             points.push(self.state.clone());
         }
