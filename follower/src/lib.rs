@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod node;
 pub mod produce;
 pub mod replica;
+pub mod restore;
 pub mod server;
 pub mod size;
 pub mod state;

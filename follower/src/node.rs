@@ -14,6 +14,7 @@ use crate::{
     format::{Format, Native, Opaque},
     produce::{self, BlockSource, NativeSource, ProduceError, ProduceOptions, ReplayError, ReplaySource},
     replica::{Identity, Replica, ReplicaError},
+    restore::{self, Marker, RestoreError, RestoreOptions},
     server,
     state::State,
     sync::{Engine, EngineOptions, Trouble},
@@ -46,6 +47,9 @@ pub enum NodeError {
     /// Producing ended the process.
     #[error(transparent)]
     Produce(#[from] ProduceError),
+    /// The lost chain could not be brought back.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// The recording cannot be replayed.
     #[error(transparent)]
     Replay(#[from] ReplayError),
@@ -104,8 +108,26 @@ pub async fn produce(args: ProduceArgs) -> Result<Node, NodeError> {
         proof_delay: args.proof_delay,
         last: args.blocks.map(BlockNumber::new),
     };
-    let work = produce::run(Arc::clone(&replica), source, options);
-    serve(&args.serve, replica, async move { Ok(work.await?) }).await
+    let restore = to_restore(&args)?;
+    let restored = Arc::clone(&replica);
+    let work = async move {
+        if let Some((options, marker)) = restore {
+            restore::run(&restored, &options, &marker).await?;
+        }
+        Ok(produce::run(restored, source, options).await?)
+    };
+    serve(&args.serve, replica, work).await
+}
+
+/// What has to be restored before blocks are made.
+fn to_restore(args: &ProduceArgs) -> Result<Option<(RestoreOptions, Marker)>, RestoreError> {
+    let marker = Marker::of(&args.serve.data_dir);
+    if args.restore_from.is_empty() {
+        let interrupted = marker.is_set().then(|| RestoreError::Interrupted { path: marker.path() });
+        return interrupted.map_or(Ok(None), Err);
+    }
+    let (from, max_block_size) = (args.restore_from.clone(), args.serve.limits.max_block_size);
+    Ok(Some((RestoreOptions { from, settle: args.block_interval * 2, max_block_size }, marker)))
 }
 
 /// Opens the store, which must be of that format.

@@ -7,7 +7,7 @@ mod values;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::values::{duration, interval, positive};
+pub(crate) use self::values::{duration, interval, positive, upstream_url};
 pub use self::{follow::FollowArgs, produce::ProduceArgs, serve::ServeArgs};
 
 /// Copies a chain of blocks and their proofs from an upstream store and serves it to readers.

@@ -8,7 +8,7 @@ use super::{
     ServeArgs,
     values::{body_size, duration, interval},
 };
-use crate::size::ByteSize;
+use crate::{restore::RestoreSource, size::ByteSize};
 
 /// `produce`.
 #[derive(Debug, Clone, Args)]
@@ -28,6 +28,11 @@ pub struct ProduceArgs {
     /// Serve the blocks recorded in FILE instead of new ones: each a u32 little-endian length and its bytes.
     #[arg(long, env = "TIDEMARK_REPLAY", value_name = "FILE")]
     pub replay: Option<PathBuf>,
+    /// Bring back a lost primary: copy the chain from these stores (URLs; every one of them must answer, the highest tip wins, and a name
+    /// counts for each address it has) or from one export file, and make blocks only when nothing that they hold is
+    /// missing here. Interrupted, it goes on with the next start.
+    #[arg(long, env = "TIDEMARK_RESTORE_FROM", value_name = "URL|FILE", num_args = 1.., value_delimiter = ',')]
+    pub restore_from: Vec<RestoreSource>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would become the command's help")]
     pub serve: ServeArgs,

@@ -37,7 +37,7 @@ pub(super) fn body_size(text: &str) -> Result<ByteSize, String> {
     if size > LARGEST { Err(format!("a body has at most {LARGEST}")) } else { Ok(size) }
 }
 
-pub(super) fn upstream_url(text: &str) -> Result<Url, String> {
+pub(crate) fn upstream_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("{error}: write it as http://host:port"))?;
     match (url.scheme(), url.host_str()) {
         ("http", Some(_)) if url.path() == "/" && url.query().is_none() => Ok(url),

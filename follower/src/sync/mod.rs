@@ -4,10 +4,12 @@
 //! Owns what a follower believes about its upstream. It writes through `Replica` alone and knows no wire type.
 
 mod backoff;
+mod copy;
 mod engine;
 mod gather;
 mod home;
 mod intake;
+mod load;
 mod mode;
 mod pacer;
 mod poll;
@@ -17,6 +19,8 @@ mod stall;
 mod subscribe;
 mod trouble;
 
+pub(crate) use copy::{copy, same_block};
 pub use engine::{Engine, EngineOptions};
+pub use load::{LoadError, Loaded, load};
 pub use mode::SyncMode;
 pub use trouble::Trouble;

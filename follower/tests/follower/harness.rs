@@ -96,6 +96,7 @@ pub(crate) fn produce_args(dir: &Path) -> ProduceArgs {
         proof_delay: Duration::from_millis(50),
         blocks: None,
         replay: None,
+        restore_from: Vec::new(),
         serve: serve_args(dir),
     }
 }

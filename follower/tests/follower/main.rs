@@ -8,5 +8,6 @@ mod hostile;
 mod network;
 mod process;
 mod proxy;
+mod restoring;
 mod scripted;
 mod serving;
