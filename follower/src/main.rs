@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tidemark_follower::{
     cli::{Cli, Command},
-    logging, node,
+    logging, node, panics,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    panics::end_the_process();
     let cli = Cli::parse();
     if let Err(error) = logging::start(cli.log_format, cli.log_filter.as_deref()) {
         eprintln!("error: the log filter cannot be read: {error}");

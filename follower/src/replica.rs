@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use thiserror::Error;
 use tidemark_store::{BlockHash, BlockNumber, BlockStore, Commitment, Metadata, StoreError, Tips};
+use tidemark_wire::primitives::MerklePath;
 use tokio::{sync::watch, task::spawn_blocking};
 use tonic::codegen::Bytes;
 
@@ -206,6 +207,23 @@ impl Replica {
     /// `Damaged` when the disk no longer holds what was published.
     pub async fn proof(self: &Arc<Self>, number: BlockNumber) -> Result<Option<Bytes>, ReplicaError> {
         self.blocking(move |replica| Ok(replica.store.proof(number)?.map(Bytes::from))).await
+    }
+
+    /// The path from a block's header to a peak above the first `count` blocks, in formats that know headers; none while
+    /// some of these are not held.
+    ///
+    /// # Errors
+    /// When what is on disk proves nothing.
+    pub async fn header_path(
+        self: &Arc<Self>,
+        number: BlockNumber,
+        count: u32,
+    ) -> Result<Option<MerklePath>, ReplicaError> {
+        self.blocking(move |replica| match replica.format.headers() {
+            Some(headers) => Ok(headers.path(number, count)?),
+            None => Ok(None),
+        })
+        .await
     }
 
     /// Whether a proof is published, from memory.

@@ -58,9 +58,9 @@ impl api_server::Api for Api {
 
     async fn get_block_header_by_number(
         &self,
-        _: Request<BlockHeaderByNumberRequest>,
+        request: Request<BlockHeaderByNumberRequest>,
     ) -> Answer<BlockHeaderByNumberResponse> {
-        Err(get_header::refusal(self.replica.format()))
+        get_header::answer(&self.replica, request.get_ref()).await.map(Response::new)
     }
 
     async fn block_subscription(
