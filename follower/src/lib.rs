@@ -10,8 +10,6 @@ pub mod limits;
 pub mod logging;
 pub mod metrics;
 pub mod node;
-pub mod opening;
-pub mod panics;
 pub mod produce;
 pub mod replica;
 pub mod restore;

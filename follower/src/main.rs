@@ -5,14 +5,13 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tidemark_follower::{
     cli::{Cli, Command},
-    logging, node, panics,
+    logging, node,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    panics::end_the_process();
     let cli = Cli::parse();
     if let Err(error) = logging::start(cli.log_format, cli.log_filter.as_deref()) {
         eprintln!("error: the log filter cannot be read: {error}");

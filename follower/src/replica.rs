@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use thiserror::Error;
 use tidemark_store::{BlockHash, BlockNumber, BlockStore, Commitment, Metadata, StoreError, Tips};
-use tidemark_wire::primitives::MerklePath;
 use tokio::{sync::watch, task::spawn_blocking};
+use tokio_util::sync::CancellationToken;
 use tonic::codegen::Bytes;
 
 use crate::{format::Format, metrics::Metrics, state::State};
@@ -56,6 +56,8 @@ pub struct Replica {
     identity: Identity,
     tips: watch::Sender<Tips>,
     outlook: RwLock<Outlook>,
+    /// Fires when blocks are dropped; another one takes its place.
+    rewound: RwLock<CancellationToken>,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -75,7 +77,8 @@ impl Replica {
             upstream_tip: None,
             upstream_boot_ids: Vec::new(),
         });
-        Self { store, format, identity, tips, outlook, metrics: Metrics::default() }
+        let rewound = RwLock::default();
+        Self { store, format, identity, tips, outlook, rewound, metrics: Metrics::default() }
     }
 
     /// The chain's format.
@@ -115,6 +118,11 @@ impl Replica {
     /// The highest block that may be served.
     pub fn published(&self) -> Option<BlockNumber> {
         self.tips.borrow().published
+    }
+
+    /// The highest block that is synced here, after which the next one is fetched.
+    pub fn held(&self) -> Option<BlockNumber> {
+        self.tips.borrow().durable
     }
 
     /// Published tips as they rise.
@@ -193,6 +201,27 @@ impl Replica {
         Ok(*self.tips.borrow())
     }
 
+    /// Drops every block and proof above `last`; the store keeps what it drops in quarantine. Readers see the lower tip
+    /// before anything else takes the place of what was dropped.
+    ///
+    /// # Errors
+    /// What the store says. Poison means that the process must exit.
+    pub async fn rewind(self: &Arc<Self>, last: BlockNumber) -> Result<(), ReplicaError> {
+        self.blocking(move |replica| {
+            let tips = replica.store.truncate(last)?;
+            std::mem::take(&mut *replica.rewound.write().unwrap_or_else(PoisonError::into_inner)).cancel();
+            replica.tips.send_replace(tips);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Fires when blocks are dropped that were served: whoever was sent some of them must not be sent what follows on the
+    /// other chain as if it followed them.
+    pub fn rewound(&self) -> CancellationToken {
+        self.rewound.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The bytes of a published block.
     ///
     /// # Errors
@@ -207,23 +236,6 @@ impl Replica {
     /// `Damaged` when the disk no longer holds what was published.
     pub async fn proof(self: &Arc<Self>, number: BlockNumber) -> Result<Option<Bytes>, ReplicaError> {
         self.blocking(move |replica| Ok(replica.store.proof(number)?.map(Bytes::from))).await
-    }
-
-    /// The path from a block's header to a peak above the first `count` blocks, in formats that know headers; none while
-    /// some of these are not held.
-    ///
-    /// # Errors
-    /// When what is on disk proves nothing.
-    pub async fn header_path(
-        self: &Arc<Self>,
-        number: BlockNumber,
-        count: u32,
-    ) -> Result<Option<MerklePath>, ReplicaError> {
-        self.blocking(move |replica| match replica.format.headers() {
-            Some(headers) => Ok(headers.path(number, count)?),
-            None => Ok(None),
-        })
-        .await
     }
 
     /// Whether a proof is published, from memory.

@@ -4,8 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 5] = [
-    "proto/account.proto",
+const FILES: [&str; 4] = [
     "proto/primitives.proto",
     "proto/blockchain.proto",
     "proto/rpc.proto",

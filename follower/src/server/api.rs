@@ -58,9 +58,9 @@ impl api_server::Api for Api {
 
     async fn get_block_header_by_number(
         &self,
-        request: Request<BlockHeaderByNumberRequest>,
+        _: Request<BlockHeaderByNumberRequest>,
     ) -> Answer<BlockHeaderByNumberResponse> {
-        get_header::answer(&self.replica, request.get_ref()).await.map(Response::new)
+        Err(get_header::refusal(self.replica.format()))
     }
 
     async fn block_subscription(

@@ -1,6 +1,6 @@
 //! Copies a chain once, up to a tip, with the checks of a session: what a restored store is made of.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::{
     StreamExt as _,
@@ -11,13 +11,13 @@ use tonic::codegen::Bytes;
 
 use super::{
     Trouble,
+    fork::Common,
     gather::gather,
     intake::{Fetched, Intake},
-    session::patient,
 };
 use crate::{
     replica::{Batch, Replica},
-    upstream::{Upstream, UpstreamStatus},
+    upstream::{Upstream, UpstreamError, UpstreamStatus},
 };
 
 /// How many blocks are asked for at once.
@@ -58,7 +58,9 @@ pub(crate) async fn same_block<U: Upstream>(
 ) -> Result<(), Trouble> {
     let theirs = BlockHash::of(&fetch(upstream, number, tip).await?.block);
     match replica.hash_at(number) {
-        Some(ours) if ours != theirs => Err(Trouble::Diverged { number, ours, theirs }),
+        Some(ours) if ours != theirs => {
+            Err(Trouble::Diverged { number, ours, theirs, common: Common::Unknown })
+        }
         _ => Ok(()),
     }
 }
@@ -91,4 +93,18 @@ fn proof_len(answer: &Result<Option<(BlockNumber, Bytes)>, Trouble>) -> usize {
 async fn fetch<U: Upstream>(upstream: &U, number: BlockNumber, tip: BlockNumber) -> Result<Fetched, Trouble> {
     let answer = patient(|| upstream.block(number, true)).await?;
     Fetched::from_answer(answer).ok_or(Trouble::Hole { number, tip })
+}
+
+/// Repeats a call for as long as the upstream asks to wait.
+async fn patient<T, F: Future<Output = Result<T, UpstreamError>>>(
+    mut call: impl FnMut() -> F,
+) -> Result<T, Trouble> {
+    loop {
+        match call().await {
+            Err(UpstreamError::RateLimited(wait)) => {
+                tokio::time::sleep(wait.max(Duration::from_millis(100))).await;
+            }
+            answered => return Ok(answered?),
+        }
+    }
 }

@@ -5,19 +5,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidemark_store::Commitment;
+use tidemark_store::{BlockNumber, Commitment};
 
 use super::{
-    SyncMode, Trouble,
+    OnFork, SyncMode, Trouble,
     backoff::Backoff,
+    budget::Budget,
+    ends::{self, Next},
     home,
+    link::{Link, SharedBudget},
     mode::{Manner, Subscriptions},
+    pulse::Pulse,
     session::{self, Context},
 };
-use crate::{replica::Replica, state::State, upstream::Connector};
+use crate::{replica::Replica, upstream::Connector};
 
-/// The first pause after a session ended.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest first pause after a session ended; jitter makes it half of that at least.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// A session that lasted this long was a good one, also when no block came: no call waits as long for its answer.
 const HEALTHY: Duration = Duration::from_secs(15);
 
@@ -28,13 +32,28 @@ pub struct EngineOptions {
     pub mode: SyncMode,
     /// How often the upstream's tip is asked for while polling.
     pub poll_interval: Duration,
+    /// How many calls a second each upstream may be asked to answer.
+    pub requests_per_second: u32,
     /// The genesis demanded; none: that of the first upstream reached.
     pub genesis: Option<Commitment>,
+    /// What to do when an upstream holds other blocks.
+    pub on_fork: OnFork,
+    /// The largest block that is taken, in bytes.
+    pub max_block: usize,
+}
+
+/// One upstream, and what was learnt about it.
+pub(super) struct Slot<C> {
+    pub(super) connector: C,
+    pub(super) budget: SharedBudget,
+    learnt: Subscriptions,
+    /// The block at which it failed last.
+    failed_at: Option<BlockNumber>,
 }
 
 /// Follows a list of upstreams, one at a time.
 pub struct Engine<C> {
-    upstreams: Vec<(C, Subscriptions)>,
+    upstreams: Vec<Slot<C>>,
     current: usize,
     mode: SyncMode,
     context: Context,
@@ -50,14 +69,24 @@ impl<C: Connector> Engine<C> {
         upstreams: impl IntoIterator<Item = C>,
         options: &EngineOptions,
     ) -> Self {
+        let budget = || Arc::new(Mutex::new(Budget::new(options.requests_per_second)));
+        let slot = |connector| Slot {
+            connector,
+            budget: budget(),
+            learnt: Subscriptions::default(),
+            failed_at: None,
+        };
         let context = Context {
             replica,
             poll_interval: options.poll_interval,
             genesis: options.genesis,
-            stall: Mutex::default(),
+            on_fork: options.on_fork,
+            max_block: options.max_block,
+            pulse: Mutex::new(Pulse::new(Instant::now())),
+            fork: Mutex::default(),
         };
         Self {
-            upstreams: upstreams.into_iter().map(|upstream| (upstream, Subscriptions::default())).collect(),
+            upstreams: upstreams.into_iter().map(slot).collect(),
             current: 0,
             mode: options.mode,
             context,
@@ -69,12 +98,12 @@ impl<C: Connector> Engine<C> {
     /// Follows until something ends the process.
     pub async fn run(mut self) -> Trouble {
         loop {
-            let (before, started) = (self.context.replica.published(), Instant::now());
+            let (before, started) = (self.context.replica.held(), Instant::now());
             let trouble = self.session().await;
             if trouble.is_fatal() {
                 return trouble;
             }
-            let good = self.context.replica.published() > before || started.elapsed() >= HEALTHY;
+            let good = self.context.replica.held() > before || started.elapsed() >= HEALTHY;
             if good {
                 self.succeeded();
             }
@@ -85,16 +114,14 @@ impl<C: Connector> Engine<C> {
 
     async fn session(&mut self) -> Trouble {
         let (preferred, rest) = self.upstreams.split_at(self.current);
-        let (connector, learnt) = &rest[0];
-        let manner = learnt.manner(self.mode, Instant::now());
-        let upstream = match connector.connect().await {
-            Ok(upstream) => upstream,
+        let slot = &rest[0];
+        let manner = slot.learnt.manner(self.mode, Instant::now());
+        let link = match slot.connector.connect().await {
+            Ok(upstream) => Link::new(upstream, &slot.budget),
             Err(error) => return error.into(),
         };
-        tokio::select! {
-            trouble = session::run(&upstream, &self.context, manner) => trouble,
-            trouble = home::preferred(preferred, &self.context.replica, &mut self.home) => trouble,
-        }
+        let returning = home::preferred(preferred, &self.context.replica, &mut self.home);
+        session::run(&slot.connector, &link, &self.context, manner, returning).await
     }
 
     fn succeeded(&mut self) {
@@ -104,48 +131,49 @@ impl<C: Connector> Engine<C> {
         }
     }
 
-    /// Decides what the end of a session means for the next one. After a goodbye the same upstream is tried first.
+    /// Decides what the end of a session means for the next one, and how soon that may start.
     fn pause_after(&mut self, trouble: &Trouble, good: bool) -> Duration {
         if self.falls_back(trouble) {
             return Duration::ZERO;
         }
-        if good && trouble.is_goodbye() {
-            self.context.replica.metrics.session_ended(State::Syncing);
-        } else {
-            self.context.replica.metrics.session_ended(trouble.state());
-            self.report(trouble);
-            self.move_on(trouble);
-        }
-        self.backoff.failed(trouble.longest_pause(), rand::random())
+        let slot = &mut self.upstreams[self.current];
+        let next = ends::next(trouble, good, slot.failed_at);
+        slot.failed_at =
+            if let Trouble::Broken { number, .. } = trouble { Some(*number) } else { slot.failed_at };
+        self.context.replica.metrics.session_ended(ends::reason(trouble, next));
+        self.report(trouble, next);
+        self.move_on(next);
+        self.backoff.failed(trouble.longest_pause(), rand::random()).max(trouble.shortest_pause())
     }
 
-    fn move_on(&mut self, trouble: &Trouble) {
-        if let Trouble::Preferred { at, .. } = trouble {
-            self.current = *at;
-        } else if !matches!(trouble.state(), State::Syncing | State::DiskFull) {
-            self.current = (self.current + 1) % self.upstreams.len();
+    fn move_on(&mut self, next: Next) {
+        match next {
+            Next::Same | Next::Stay => {}
+            Next::Other => self.current = (self.current + 1) % self.upstreams.len(),
+            Next::At(place) => self.current = place,
         }
     }
 
     /// Whether `auto` goes on by polling at once, since this upstream takes no subscription.
     fn falls_back(&mut self, trouble: &Trouble) -> bool {
         let Trouble::Upstream(error) = trouble else { return false };
-        let learnt = &mut self.upstreams[self.current].1;
+        let learnt = &mut self.upstreams[self.current].learnt;
         let subscribed = learnt.manner(self.mode, Instant::now()) == Manner::Subscribe;
         self.mode == SyncMode::Auto && subscribed && learnt.learn(error, Instant::now(), rand::random())
     }
 
     /// Shows the trouble as the replica's state, which says it once, and each time to whoever debugs. A session that
-    /// ended for no trouble of the upstream's changes nothing.
-    fn report(&self, trouble: &Trouble) {
-        let upstream = self.upstreams[self.current].0.name();
+    /// ended as all do changes nothing.
+    fn report(&self, trouble: &Trouble, next: Next) {
+        let upstream = self.upstreams[self.current].connector.name();
         if trouble.is_own_failure() {
             tracing::error!(upstream, "the session ended: {trouble}");
         } else {
             tracing::debug!(upstream, "the session ended: {trouble}");
         }
-        if trouble.state().is_trouble() {
-            self.context.replica.set_state(trouble.state(), &format!("{upstream}: {trouble}"));
+        let state = ends::reason(trouble, next);
+        if state.is_trouble() {
+            self.context.replica.set_state(state, &format!("{upstream}: {trouble}"));
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Trouble, backoff::Backoff, mode::Subscriptions};
+use super::{Trouble, backoff::Backoff, engine::Slot, lineage, link::Link};
 use crate::{
     replica::Replica,
-    upstream::{Connector, Upstream as _, UpstreamStatus},
+    upstream::{Connector, UpstreamError},
 };
 
 /// The first pause between two questions; they double while there is no good answer, or none that lasted.
@@ -14,7 +14,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Waits until one of `upstreams` is worth returning to; for ever if there is none.
 pub(super) async fn preferred<C: Connector>(
-    upstreams: &[(C, Subscriptions)],
+    upstreams: &[Slot<C>],
     replica: &Replica,
     pauses: &mut Backoff,
 ) -> Trouble {
@@ -23,19 +23,21 @@ pub(super) async fn preferred<C: Connector>(
     }
     loop {
         tokio::time::sleep(pauses.failed(LONGEST_PAUSE, rand::random())).await;
-        for (at, (connector, _)) in upstreams.iter().enumerate() {
-            if status(connector).await.is_some_and(|status| is_worth_it(status, replica)) {
-                return Trouble::Preferred { at, upstream: connector.name().to_owned() };
+        for (at, slot) in upstreams.iter().enumerate() {
+            if is_worth_it(slot, replica).await.unwrap_or(false) {
+                return Trouble::Preferred { at, upstream: slot.connector.name().to_owned() };
             }
         }
     }
 }
 
-async fn status<C: Connector>(connector: &C) -> Option<UpstreamStatus> {
-    connector.connect().await.ok()?.status().await.ok()
-}
-
 /// Whether the session that begins there could go on where this one ends.
-fn is_worth_it(status: UpstreamStatus, replica: &Replica) -> bool {
-    replica.genesis() == Some(status.genesis) && Some(status.tip) >= replica.published()
+async fn is_worth_it<C: Connector>(slot: &Slot<C>, replica: &Replica) -> Result<bool, UpstreamError> {
+    let link = Link::new(slot.connector.connect().await?, &slot.budget);
+    let status = link.status().await?;
+    if replica.genesis() != Some(status.genesis) || Some(status.tip) < replica.held() {
+        return Ok(false);
+    }
+    let lineage = link.peer(None).await?.map(|peer| lineage::through(&replica.identity().boot_id, &peer));
+    Ok(lineage.is_none_or(|lineage| lineage.loop_of.is_none()))
 }

@@ -1,4 +1,4 @@
-//! Where blocks of one session come in: each is checked against the chain before, and a group is committed at once.
+//! Where blocks come in: each is checked against the chain before, and what is good is queued or committed.
 
 use std::sync::Arc;
 
@@ -6,11 +6,13 @@ use tidemark_store::{BlockNumber, Commitment};
 use tokio::task::spawn_blocking;
 use tonic::codegen::Bytes;
 
-use super::Trouble;
+use super::{
+    Trouble,
+    queue::{Item, Queue},
+};
 use crate::{
-    format::{BlockFacts, ChainCheck, FormatError},
+    format::{BlockFacts, ChainCheck},
     replica::{Batch, Replica, ReplicaError},
-    state::State,
     upstream::Answer,
 };
 
@@ -33,9 +35,10 @@ impl Fetched {
     }
 }
 
-/// Takes blocks in order, starting behind the published tip.
+/// Takes blocks in order, starting behind the last one held.
 pub(super) struct Intake {
     replica: Arc<Replica>,
+    max_block: usize,
     /// Away only while a group is checked.
     chain: Option<Box<dyn ChainCheck>>,
     next: BlockNumber,
@@ -44,13 +47,19 @@ pub(super) struct Intake {
 impl Intake {
     /// An intake that continues the chain held.
     pub(super) async fn open(replica: &Arc<Replica>, genesis: Commitment) -> Result<Self, Trouble> {
-        let tip = match replica.published() {
+        let tip = match replica.held() {
             None => None,
             Some(tip) => Some((tip, replica.block(tip).await?.ok_or(ReplicaError::ShuttingDown)?)),
         };
         let tip = tip.as_ref().map(|(number, bytes)| (*number, bytes.as_ref()));
         let chain = replica.format().open(genesis, tip)?;
-        Ok(Self { replica: Arc::clone(replica), next: chain.next(), chain: Some(chain) })
+        let max_block = usize::MAX;
+        Ok(Self { replica: Arc::clone(replica), max_block, next: chain.next(), chain: Some(chain) })
+    }
+
+    /// The same, which takes no block of more bytes than this.
+    pub(super) fn limited(self, max_block: usize) -> Self {
+        Self { max_block, ..self }
     }
 
     /// The number of the block due next.
@@ -58,45 +67,64 @@ impl Intake {
         self.next
     }
 
-    /// Checks and commits a group. What was good before the first trouble is kept, and the intake has had its day.
+    /// Checks a group and commits what is good before the first trouble, after which the intake has had its day.
     pub(super) async fn take(&mut self, group: Vec<Result<Fetched, Trouble>>) -> Result<(), Trouble> {
-        let (fetched, trouble) = until_trouble(group);
+        let (good, checked) = self.check(group).await?;
+        if !good.blocks.is_empty() {
+            self.replica.commit(good).await?;
+        }
+        checked
+    }
+
+    /// Checks a group and queues what is good before the first trouble, after which the intake has had its day.
+    pub(super) async fn queue(
+        &mut self,
+        queue: &Queue,
+        group: Vec<Result<Fetched, Trouble>>,
+    ) -> Result<(), Trouble> {
+        let (good, checked) = self.check(group).await?;
+        for (number, bytes) in good.blocks {
+            queue.put(Item::Block { number, bytes }).await;
+        }
+        for (number, bytes) in good.proofs {
+            queue.put(Item::Proof { number, bytes }).await;
+        }
+        checked
+    }
+
+    /// What is good before the first trouble, and that trouble. Checks on a thread that may take its time.
+    async fn check(
+        &mut self,
+        group: Vec<Result<Fetched, Trouble>>,
+    ) -> Result<(Batch, Result<(), Trouble>), Trouble> {
+        let (fetched, trouble) = self.until_trouble(group);
         let bytes: usize = fetched.iter().map(Fetched::len).sum();
         self.replica.metrics.bytes_fetched.inc_by(bytes as u64);
-        let (facts, checked) = self.check(&fetched).await?;
-        if !facts.is_empty() {
-            self.replica.commit(batch(&facts, fetched)).await?;
-            self.replica.set_state(State::Syncing, "blocks arrive");
-            self.next = BlockNumber::after(facts.last().map(|last| last.number));
-        }
-        checked?;
-        trouble.map_or(Ok(()), Err)
-    }
-
-    /// Checks on a thread that may take its time.
-    async fn check(&mut self, group: &[Fetched]) -> Result<Checked, Trouble> {
-        let blocks: Vec<Bytes> = group.iter().map(|fetched| fetched.block.clone()).collect();
+        let blocks: Vec<Bytes> = fetched.iter().map(|fetched| fetched.block.clone()).collect();
         let mut chain = self.chain.take().ok_or(ReplicaError::ShuttingDown)?;
         let checking = spawn_blocking(move || (chain.check_all(&blocks), chain));
-        let (checked, chain) = checking.await.map_err(|_| ReplicaError::ShuttingDown)?;
+        let ((facts, checked), chain) = checking.await.map_err(|_| ReplicaError::ShuttingDown)?;
         self.chain = Some(chain);
-        Ok(checked)
+        self.next = facts.last().map_or(self.next, |last| last.number.next());
+        let trouble = checked.map_err(Trouble::from).and(trouble.map_or(Ok(()), Err));
+        Ok((batch(&facts, fetched), trouble))
     }
-}
 
-/// The facts of the blocks that are good, and why the one after them is not.
-type Checked = (Vec<BlockFacts>, Result<(), FormatError>);
-
-/// What came before the first trouble, and that trouble.
-fn until_trouble(group: Vec<Result<Fetched, Trouble>>) -> (Vec<Fetched>, Option<Trouble>) {
-    let mut fetched = Vec::with_capacity(group.len());
-    for item in group {
-        match item {
-            Ok(item) => fetched.push(item),
-            Err(trouble) => return (fetched, Some(trouble)),
+    /// What came before the first trouble, and that trouble.
+    fn until_trouble(&self, group: Vec<Result<Fetched, Trouble>>) -> (Vec<Fetched>, Option<Trouble>) {
+        let mut fetched = Vec::with_capacity(group.len());
+        for (number, item) in (self.next.get()..).zip(group) {
+            match item {
+                Ok(item) if item.block.len() > self.max_block => {
+                    let detail = format!("it has {} bytes", item.block.len());
+                    return (fetched, Some(Trouble::TooLarge { number: number.into(), detail }));
+                }
+                Ok(item) => fetched.push(item),
+                Err(trouble) => return (fetched, Some(trouble)),
+            }
         }
+        (fetched, None)
     }
-    (fetched, None)
 }
 
 fn batch(facts: &[BlockFacts], fetched: Vec<Fetched>) -> Batch {

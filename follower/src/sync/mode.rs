@@ -9,6 +9,9 @@ use crate::upstream::UpstreamError;
 /// After an upstream that knows no subscriptions at all, how long until it is asked again: it may be replaced.
 const UNKNOWN_CALL: Duration = Duration::from_secs(300);
 
+/// After an upstream that had no slot for a subscription, how long until it is asked again.
+const NO_SLOT: Duration = Duration::from_secs(60);
+
 /// How to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SyncMode {
@@ -49,15 +52,16 @@ impl Subscriptions {
         }
     }
 
-    /// Learns from how a subscription ended; `stretch` from 0 to 1 spreads followers that were refused together.
-    /// Says whether it was a refusal.
-    pub(super) fn learn(&mut self, error: &UpstreamError, now: Instant, stretch: f64) -> bool {
+    /// Learns from how a subscription ended; `jitter` from 0 to 1 spreads followers that were refused together. Says
+    /// whether it was a refusal.
+    pub(super) fn learn(&mut self, error: &UpstreamError, now: Instant, jitter: f64) -> bool {
         let wait = match error {
-            UpstreamError::Unimplemented(_) => UNKNOWN_CALL,
-            UpstreamError::Refused { wait, .. } => SHORTEST.max(*wait),
+            UpstreamError::Unimplemented(_) => UNKNOWN_CALL.mul_f64(1.0 + 0.2 * jitter),
+            UpstreamError::Banned { wait, .. } => SHORTEST.max(*wait).mul_f64(1.0 + 0.2 * jitter),
+            UpstreamError::NoSlot(_) => NO_SLOT.mul_f64(0.8 + 0.4 * jitter),
             _ => return false,
         };
-        self.refused_until = now.checked_add(wait.mul_f64(1.0 + 0.2 * stretch));
+        self.refused_until = now.checked_add(wait);
         true
     }
 }
@@ -66,24 +70,40 @@ impl Subscriptions {
 mod tests {
     use super::*;
 
-    #[test]
-    fn auto_polls_while_it_is_refused_and_then_subscribes_again() {
-        let now = Instant::now();
-        let mut learnt = Subscriptions::default();
-        assert_eq!(learnt.manner(SyncMode::Auto, now), Manner::Subscribe);
-        let refused = UpstreamError::Refused { wait: Duration::from_secs(60), detail: String::new() };
-        assert!(learnt.learn(&refused, now, 0.0));
-        let until = now + Duration::from_secs(60);
-        assert_eq!(learnt.manner(SyncMode::Auto, now), Manner::Poll { until: Some(until) });
-        assert_eq!(learnt.manner(SyncMode::Auto, until), Manner::Subscribe);
+    fn banned(seconds: u64) -> UpstreamError {
+        UpstreamError::Banned { wait: Duration::from_secs(seconds), detail: String::new() }
     }
 
     #[test]
-    fn a_refusal_for_no_time_at_all_still_makes_it_poll() {
+    fn auto_polls_until_a_ban_is_over_and_then_subscribes_again() {
         let now = Instant::now();
         let mut learnt = Subscriptions::default();
-        let refused = UpstreamError::Refused { wait: Duration::ZERO, detail: String::new() };
-        assert!(learnt.learn(&refused, now, 0.0));
+        assert_eq!(learnt.manner(SyncMode::Auto, now), Manner::Subscribe);
+        assert!(learnt.learn(&banned(540), now, 0.0));
+        let until = now + Duration::from_secs(540);
+        assert_eq!(learnt.manner(SyncMode::Auto, now), Manner::Poll { until: Some(until) });
+        assert_eq!(learnt.manner(SyncMode::Auto, until), Manner::Subscribe);
+        assert!(learnt.learn(&banned(540), now, 1.0));
+        let late = learnt.manner(SyncMode::Auto, until);
+        assert_ne!(late, Manner::Subscribe, "jitter never asks before the ban is over");
+    }
+
+    #[test]
+    fn a_slot_is_asked_for_again_after_a_minute_more_or_less() {
+        let now = Instant::now();
+        for (jitter, seconds) in [(0.0, 48), (0.5, 60), (1.0, 72)] {
+            let mut learnt = Subscriptions::default();
+            assert!(learnt.learn(&UpstreamError::NoSlot(String::new()), now, jitter));
+            let until = now + Duration::from_secs(seconds);
+            assert_eq!(learnt.manner(SyncMode::Auto, now), Manner::Poll { until: Some(until) });
+        }
+    }
+
+    #[test]
+    fn a_ban_for_no_time_at_all_still_makes_it_poll() {
+        let now = Instant::now();
+        let mut learnt = Subscriptions::default();
+        assert!(learnt.learn(&banned(0), now, 0.0));
         assert_eq!(learnt.manner(SyncMode::Auto, now), Manner::Poll { until: Some(now + SHORTEST) });
     }
 

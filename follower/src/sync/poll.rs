@@ -1,5 +1,7 @@
 //! Blocks by asking: each round asks for the upstream's tip and then for every block up to it.
 
+use std::time::Instant;
+
 use futures::{
     StreamExt as _,
     stream::{self, BoxStream},
@@ -9,9 +11,13 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     Trouble,
+    absent::absent,
+    admit::observe,
     gather::gather,
     intake::{Fetched, Intake},
-    session::{Context, note_caught_up, observe, patient},
+    link::Link,
+    queue::Queue,
+    session::{Context, note_caught_up},
 };
 use crate::upstream::Upstream;
 
@@ -19,41 +25,60 @@ use crate::upstream::Upstream;
 const IN_FLIGHT: usize = 8;
 
 /// Polls until something is wrong, and says what.
-pub(super) async fn blocks<U: Upstream>(upstream: &U, context: &Context, mut intake: Intake) -> Trouble {
+pub(super) async fn blocks<U: Upstream>(
+    link: &Link<U>,
+    context: &Context,
+    mut intake: Intake,
+    queue: &Queue,
+) -> Trouble {
     let mut ticks = interval(context.poll_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(trouble) = round(upstream, context, &mut intake).await {
+        if let Err(trouble) = round(link, context, &mut intake, queue).await {
             return trouble;
         }
     }
 }
 
-async fn round<U: Upstream>(upstream: &U, context: &Context, intake: &mut Intake) -> Result<(), Trouble> {
-    let status = observe(upstream, context).await?;
-    let mut answers = answers(upstream, intake.next(), status.tip);
+async fn round<U: Upstream>(
+    link: &Link<U>,
+    context: &Context,
+    intake: &mut Intake,
+    queue: &Queue,
+) -> Result<(), Trouble> {
+    let status = observe(link, context).await?;
+    let first = intake.next();
+    let mut answers = answers(link, first, status.tip);
     loop {
         let group = gather(&mut answers, |answer| answer.as_ref().map_or(0, Fetched::len)).await;
         if group.is_empty() {
             note_caught_up(context, status.tip);
             return Ok(());
         }
-        intake.take(group).await?;
+        context.pulse().arrived(first == status.tip, Instant::now());
+        intake.queue(queue, group).await?;
     }
 }
 
 /// The blocks from `from` to `tip`, in order, some of them on their way at any time.
 fn answers<U: Upstream>(
-    upstream: &U,
+    link: &Link<U>,
     from: BlockNumber,
     tip: BlockNumber,
 ) -> BoxStream<'_, Result<Fetched, Trouble>> {
     let due = stream::iter(from.get()..=tip.get());
-    due.map(move |number| fetch(upstream, number.into(), tip)).buffered(IN_FLIGHT).boxed()
+    due.map(move |number| fetch(link, number.into(), tip)).buffered(IN_FLIGHT).boxed()
 }
 
-async fn fetch<U: Upstream>(upstream: &U, number: BlockNumber, tip: BlockNumber) -> Result<Fetched, Trouble> {
-    let answer = patient(|| upstream.block(number, true)).await?;
-    Fetched::from_answer(answer).ok_or(Trouble::Hole { number, tip })
+async fn fetch<U: Upstream>(
+    link: &Link<U>,
+    number: BlockNumber,
+    tip: BlockNumber,
+) -> Result<Fetched, Trouble> {
+    let answer = link.block(number, true).await.map_err(Trouble::at(number))?;
+    match Fetched::from_answer(answer) {
+        Some(fetched) => Ok(fetched),
+        None => Err(absent(link, number, tip).await),
+    }
 }

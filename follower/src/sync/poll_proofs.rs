@@ -12,20 +12,19 @@ use tonic::codegen::Bytes;
 
 use super::{
     Trouble,
+    link::Link,
     pacer::ProofPacer,
-    session::{Context, patient},
+    queue::{Item, Queue},
+    session::Context,
 };
-use crate::{
-    replica::{Batch, Replica},
-    upstream::Upstream,
-};
+use crate::{replica::Replica, upstream::Upstream};
 
 /// Polls until something is wrong, and says what.
-pub(super) async fn proofs<U: Upstream>(upstream: &U, context: &Context) -> Trouble {
+pub(super) async fn proofs<U: Upstream>(link: &Link<U>, context: &Context, queue: &Queue) -> Trouble {
     let mut tips = context.replica.watch_tips();
     let mut pacer = ProofPacer::default();
     loop {
-        if let Err(trouble) = step(upstream, context, &mut tips, &mut pacer).await {
+        if let Err(trouble) = step(link, context, queue, &mut tips, &mut pacer).await {
             return trouble;
         }
     }
@@ -33,19 +32,23 @@ pub(super) async fn proofs<U: Upstream>(upstream: &U, context: &Context) -> Trou
 
 /// Waits for whatever comes first, a new tip or the time to ask, and acts on it.
 async fn step<U: Upstream>(
-    upstream: &U,
+    link: &Link<U>,
     context: &Context,
+    queue: &Queue,
     tips: &mut watch::Receiver<Tips>,
     pacer: &mut ProofPacer,
 ) -> Result<(), Trouble> {
     let now = Instant::now();
     let known = *tips.borrow_and_update();
-    known.published.into_iter().for_each(|tip| pacer.block_arrived(tip, now));
+    known.durable.into_iter().for_each(|tip| pacer.block_arrived(tip, now));
     let wanted = missing(&context.replica, known, pacer.width());
     let due = wanted.first().map(|first| pacer.due(*first, context.poll_interval, now));
     tokio::select! {
         _ = tips.changed() => Ok(()),
-        () = until(due) => ask(upstream, context, &due_by(pacer, context, &wanted, due), pacer).await,
+        () = until(due) => {
+            let due = due_by(pacer, context, &wanted, due);
+            ask(link, context, &due, pacer, (queue, tips)).await
+        }
     }
 }
 
@@ -72,18 +75,19 @@ async fn until(due: Option<Instant>) {
 /// The lowest published numbers without a proof.
 fn missing(replica: &Replica, tips: Tips, limit: usize) -> Vec<BlockNumber> {
     let first = tips.proven.unwrap_or(BlockNumber::GENESIS).next().get();
-    let last = tips.published.map_or(0, BlockNumber::get);
+    let last = tips.durable.map_or(0, BlockNumber::get);
     let numbers = (first..=last).map(BlockNumber::new);
     numbers.filter(|number| !replica.has_proof(*number)).take(limit).collect()
 }
 
 async fn ask<U: Upstream>(
-    upstream: &U,
+    link: &Link<U>,
     context: &Context,
     wanted: &[BlockNumber],
     pacer: &mut ProofPacer,
+    (queue, tips): (&Queue, &mut watch::Receiver<Tips>),
 ) -> Result<(), Trouble> {
-    let answers = try_join_all(questions(upstream, context, wanted)).await?;
+    let answers = try_join_all(questions(link, context, wanted)).await?;
     let all_there = answers.iter().all(|(_, proof)| proof.is_some());
     let proofs: Vec<_> = answers.into_iter().filter_map(|(number, proof)| Some((number, proof?))).collect();
     let now = Instant::now();
@@ -91,28 +95,39 @@ async fn ask<U: Upstream>(
     if !all_there {
         pacer.missed(now);
     }
-    if !proofs.is_empty() {
-        context.replica.commit(Batch { proofs, ..Batch::default() }).await?;
+    let last = proofs.last().map(|(number, _)| *number);
+    for (number, bytes) in proofs {
+        queue.put(Item::Proof { number, bytes }).await;
+    }
+    if let Some(last) = last {
+        written(context, tips, last).await;
     }
     Ok(())
+}
+
+/// Waits until the proof is held: what is only on its way to the disk would be asked for again.
+async fn written(context: &Context, tips: &mut watch::Receiver<Tips>, number: BlockNumber) {
+    if tips.wait_for(|_| context.replica.has_proof(number)).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 type Question<'a> = BoxFuture<'a, Result<(BlockNumber, Option<Bytes>), Trouble>>;
 
 fn questions<'a, U: Upstream>(
-    upstream: &'a U,
+    link: &'a Link<U>,
     context: &'a Context,
     wanted: &[BlockNumber],
 ) -> Vec<Question<'a>> {
-    wanted.iter().map(|number| fetch(upstream, &context.replica, *number).boxed()).collect()
+    wanted.iter().map(|number| fetch(link, &context.replica, *number).boxed()).collect()
 }
 
 async fn fetch<U: Upstream>(
-    upstream: &U,
+    link: &Link<U>,
     replica: &Replica,
     number: BlockNumber,
 ) -> Result<(BlockNumber, Option<Bytes>), Trouble> {
-    let answer = patient(|| upstream.block(number, true)).await?;
+    let answer = link.block(number, true).await.map_err(Trouble::at(number))?;
     let redundant = answer.block.map_or(0, |block| block.len()) as u64;
     let fetched = redundant + answer.proof.as_ref().map_or(0, Bytes::len) as u64;
     replica.metrics.bytes_redundant.inc_by(redundant);

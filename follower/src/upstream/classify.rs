@@ -6,8 +6,6 @@ use tonic::{Code, Status};
 
 use super::UpstreamError;
 
-/// How long to poll before a subscription is tried again where an upstream has no slot for one.
-const SLOTS_TAKEN: Duration = Duration::from_secs(60);
 /// The longest pause between calls that an upstream can impose.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The longest time without subscriptions that an upstream can impose: a ban of the Miden node lasts 10 minutes.
@@ -27,17 +25,22 @@ pub(super) fn classify(status: &Status) -> UpstreamError {
             UpstreamError::TooLarge(detail)
         }
         Code::OutOfRange => UpstreamError::OutOfRange(detail),
+        Code::Internal | Code::DataLoss if status.source().is_none() => UpstreamError::Broken(detail),
+        Code::Internal => UpstreamError::Unreachable(detail),
         _ => UpstreamError::Failed(detail),
     }
 }
 
+/// A limit of calls and a ban say for how long; without a time, or where it is said, no slot is free.
 fn exhausted(message: &str, detail: String) -> UpstreamError {
     let seconds = |marker| number_after(message, marker).map(Duration::from_secs);
     if let Some(wait) = seconds("Wait for ") {
         return UpstreamError::RateLimited(wait.min(LONGEST_WAIT));
     }
-    let wait = seconds("retry in ").unwrap_or(SLOTS_TAKEN).min(LONGEST_BAN);
-    UpstreamError::Refused { wait, detail }
+    match seconds("retry in ") {
+        Some(wait) => UpstreamError::Banned { wait: wait.min(LONGEST_BAN), detail },
+        None => UpstreamError::NoSlot(detail),
+    }
 }
 
 fn number_after(message: &str, marker: &str) -> Option<u64> {
@@ -50,7 +53,7 @@ fn number_after(message: &str, marker: &str) -> Option<u64> {
 /// not sent.
 fn is_closed(status: &Status) -> bool {
     match status.source() {
-        None => status.code() == Code::Unavailable,
+        None => matches!(status.code(), Code::Unavailable | Code::Aborted | Code::Unknown),
         Some(cause) => status.code() == Code::Cancelled || causes(cause).any(is_goodbye),
     }
 }
@@ -94,11 +97,10 @@ mod tests {
     #[test]
     fn a_ban_and_taken_slots_are_refusals_of_subscriptions() {
         let banned = Status::resource_exhausted("temporarily banned for being slow, retry in 540 seconds");
+        let UpstreamError::Banned { wait, .. } = classify(&banned) else { panic!("{banned}") };
+        assert_eq!(wait, Duration::from_secs(540));
         let taken = Status::resource_exhausted("maximum subscriptions reached");
-        for (status, seconds) in [(banned, 540), (taken, 60)] {
-            let UpstreamError::Refused { wait, .. } = classify(&status) else { panic!("{status}") };
-            assert_eq!(wait, Duration::from_secs(seconds));
-        }
+        assert!(matches!(classify(&taken), UpstreamError::NoSlot(_)), "{taken}");
     }
 
     #[test]
@@ -110,7 +112,8 @@ mod tests {
     #[test]
     fn a_goodbye_is_told_from_a_connection_that_broke() {
         let broken = |kind: io::ErrorKind| Status::from_error(Box::new(io::Error::from(kind)));
-        for goodbye in [Status::unavailable("stopping"), broken(io::ErrorKind::NotConnected)] {
+        let said = [Status::unavailable("stopping"), Status::aborted("x"), Status::unknown("x")];
+        for goodbye in said.into_iter().chain([broken(io::ErrorKind::NotConnected)]) {
             assert!(matches!(classify(&goodbye), UpstreamError::Closed(_)), "{goodbye}");
         }
         let reset = classify(&broken(io::ErrorKind::ConnectionReset));
@@ -119,10 +122,13 @@ mod tests {
 
     #[test]
     fn every_other_end_has_its_meaning() {
-        for status in [Status::aborted("x"), Status::unknown("x"), Status::cancelled("x")] {
+        for status in [Status::deadline_exceeded("x"), Status::cancelled("x")] {
             assert!(matches!(classify(&status), UpstreamError::Unreachable(_)), "{status}");
         }
-        for status in [Status::internal("x"), Status::data_loss("x"), Status::invalid_argument("x")] {
+        for status in [Status::internal("x"), Status::data_loss("x")] {
+            assert!(matches!(classify(&status), UpstreamError::Broken(_)), "{status}");
+        }
+        for status in [Status::invalid_argument("x"), Status::not_found("x"), Status::unauthenticated("x")] {
             assert!(matches!(classify(&status), UpstreamError::Failed(_)), "{status}");
         }
         assert!(matches!(classify(&Status::unimplemented("x")), UpstreamError::Unimplemented(_)));

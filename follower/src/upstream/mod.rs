@@ -3,12 +3,14 @@
 mod classify;
 mod connector;
 mod grpc;
+mod meter;
+mod probe;
 
 use std::{future::Future, time::Duration};
 
 use futures::stream::BoxStream;
 use thiserror::Error;
-use tidemark_store::{BlockNumber, Commitment};
+use tidemark_store::{BlockHash, BlockNumber, Commitment};
 use tonic::codegen::Bytes;
 
 pub use grpc::GrpcConnector;
@@ -20,6 +22,17 @@ pub struct UpstreamStatus {
     pub genesis: Commitment,
     /// Its published tip.
     pub tip: BlockNumber,
+}
+
+/// What an upstream that speaks `tidemark.v1` says beyond that.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Made anew at each start of its process.
+    pub boot_id: String,
+    /// Boot ids of the stores that it gets its blocks through, its own upstream first.
+    pub through: Vec<String>,
+    /// The hash of its block at the height asked about; none when it does not hold that block.
+    pub hash: Option<BlockHash>,
 }
 
 /// The answer to a question for one block.
@@ -55,9 +68,17 @@ pub type UpstreamStream<T> = BoxStream<'static, Result<T, UpstreamError>>;
 /// Why an upstream gave no answer.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
 pub enum UpstreamError {
-    /// It could not be reached, did not answer in time, or the connection broke.
+    /// It could not be reached, or the connection broke.
     #[error("no answer: {0}")]
     Unreachable(String),
+    /// The connection stands, and a call on it was not answered in time.
+    #[error("no answer: {call} was not answered within {limit:?}")]
+    Unanswered {
+        /// The call.
+        call: &'static str,
+        /// The time it was given.
+        limit: Duration,
+    },
     /// It ended the connection or a stream, as a store does with old connections and when it stops.
     #[error("it closed the connection: {0}")]
     Closed(String),
@@ -66,15 +87,24 @@ pub enum UpstreamError {
     RateLimited(Duration),
     /// It takes no subscription from us for this long.
     #[error("it takes no subscription for {wait:?}: {detail}")]
-    Refused {
+    Banned {
         /// For how long.
         wait: Duration,
         /// What it said.
         detail: String,
     },
+    /// It takes no more subscriptions from anybody.
+    #[error("it takes no more subscriptions: {0}")]
+    NoSlot(String),
     /// It does not know the call.
-    #[error("it does not speak rpc.Api ({0}): check that the URL names a store's gRPC port")]
+    #[error("it does not know the call ({0})")]
     Unimplemented(String),
+    /// It speaks another protocol, which has these services.
+    #[error(
+        "it speaks {}, and this follower speaks rpc.Api: name a store that does, such as a Miden node 0.15, and its gRPC port",
+        if .0.is_empty() { "no protocol known here".to_owned() } else { .0.join(", ") }
+    )]
+    OtherProtocol(Vec<String>),
     /// The position asked for is too far ahead of its tip.
     #[error("it is behind: {0}")]
     OutOfRange(String),
@@ -84,6 +114,9 @@ pub enum UpstreamError {
     /// A subscription ended without an error.
     #[error("the subscription ended")]
     Ended,
+    /// It cannot read what it should have.
+    #[error("it fails: {0}")]
+    Broken(String),
     /// Anything else it refused or got wrong.
     #[error("{0}")]
     Failed(String),
@@ -93,6 +126,12 @@ pub enum UpstreamError {
 pub trait Upstream: Send + Sync {
     /// Genesis and tip.
     fn status(&self) -> impl Future<Output = Result<UpstreamStatus, UpstreamError>> + Send;
+
+    /// What it says beyond that, and its block's hash at a height; none when it does not speak `tidemark.v1`.
+    fn peer(
+        &self,
+        at: Option<BlockNumber>,
+    ) -> impl Future<Output = Result<Option<Peer>, UpstreamError>> + Send;
 
     /// One block, with its proof if that is asked for.
     fn block(
@@ -112,6 +151,12 @@ pub trait Upstream: Send + Sync {
         &self,
         from: BlockNumber,
     ) -> impl Future<Output = Result<UpstreamStream<StreamedProof>, UpstreamError>> + Send;
+
+    /// How many more calls it said it takes when it answered last; none when it did not say.
+    fn remaining(&self) -> Option<u32>;
+
+    /// Bytes of subscriptions to blocks that have arrived, those of an unfinished message too.
+    fn streamed_bytes(&self) -> u64;
 }
 
 /// Where an upstream is, and how to reach it.

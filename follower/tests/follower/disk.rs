@@ -11,7 +11,7 @@ use tidemark_follower::{
     replica::{Identity, Replica},
     size::ByteSize,
     state::State,
-    sync::{Engine, EngineOptions, SyncMode, Trouble},
+    sync::{Engine, EngineOptions, OnFork, SyncMode, Trouble},
     upstream::GrpcConnector,
 };
 use tidemark_store::{BlockHash, BlockNumber, BlockStore, DiskStore, Metadata, StoreError, Tips};
@@ -104,7 +104,14 @@ async fn synced() -> Rig {
     let identity = Identity { pod_uid: String::new(), boot_id: String::new() };
     let replica = Arc::new(Replica::new(Box::new(store), Box::new(Native), identity, State::Syncing));
     let poll_interval = std::time::Duration::from_millis(20);
-    let options = EngineOptions { mode: SyncMode::Poll, poll_interval, genesis: None };
+    let options = EngineOptions {
+        mode: SyncMode::Poll,
+        poll_interval,
+        requests_per_second: 10_000,
+        genesis: None,
+        on_fork: OnFork::Halt,
+        max_block: 64 << 20,
+    };
     let connector = GrpcConnector::new(&upstream.url().parse().unwrap(), ByteSize(1 << 20));
     let engine = tokio::spawn(Engine::new(Arc::clone(&replica), [connector], &options).run());
     let rig = Rig { upstream, replica, faults, engine, _dir: dir };

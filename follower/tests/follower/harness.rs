@@ -9,11 +9,11 @@ use std::{
 
 use tempfile::TempDir;
 use tidemark_follower::{
-    cli::{FollowArgs, FormatName, ProduceArgs, ReplayFormat, ServeArgs},
+    cli::{FollowArgs, FormatName, ProduceArgs, ServeArgs},
     limits::LimitArgs,
     node::{self, Node, NodeError},
     size::ByteSize,
-    sync::SyncMode,
+    sync::{OnFork, SyncMode},
 };
 use tidemark_store::DiskStore;
 use tidemark_wire::{
@@ -96,7 +96,6 @@ pub(crate) fn produce_args(dir: &Path) -> ProduceArgs {
         proof_delay: Duration::from_millis(50),
         blocks: None,
         replay: None,
-        replay_format: ReplayFormat::Opaque,
         restore_from: Vec::new(),
         serve: serve_args(dir),
     }
@@ -108,7 +107,9 @@ pub(crate) fn follow_args(dir: &Path, upstreams: &[&str]) -> FollowArgs {
         format: FormatName::Native,
         sync: SyncMode::Poll,
         poll_interval: Duration::from_millis(50),
+        requests_per_second: 10_000,
         genesis: None,
+        on_fork: OnFork::Halt,
         serve: serve_args(dir),
     }
 }

@@ -106,12 +106,12 @@ async fn a_trouble_lasts_until_a_block_arrives_and_not_until_the_next_session() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_beyond_the_limit_is_invalid() {
+async fn a_block_beyond_the_limit_is_too_large_and_not_fetched_over_and_over() {
     let huge = |script: &mut Script| {
         script.blocks.insert(4, Bytes::from(vec![0; (64 << 20) + 1]));
         script.tip = 4;
     };
-    check_survives(huge, ReplicaState::InvalidBlock).await;
+    check_survives(huge, ReplicaState::BlockTooLarge).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,8 +145,8 @@ async fn a_connection_that_breaks_and_returns_with_other_bytes_is_diverged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_that_answers_nothing_is_unreachable() {
-    check_survives(|script| script.frozen = true, ReplicaState::UpstreamUnreachable).await;
+async fn an_upstream_that_answers_nothing_is_frozen() {
+    check_survives(|script| script.frozen = true, ReplicaState::UpstreamFrozen).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,12 +158,19 @@ async fn an_upstream_that_knows_no_rpc_api_is_unsupported() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_terminal_status_is_survived() {
-    for code in [Code::Aborted, Code::DataLoss, Code::Internal, Code::InvalidArgument, Code::Unknown] {
+    for (code, state) in [
+        (Code::Aborted, ReplicaState::UpstreamUnreachable),
+        (Code::Unknown, ReplicaState::UpstreamUnreachable),
+        (Code::InvalidArgument, ReplicaState::UpstreamUnreachable),
+        (Code::DataLoss, ReplicaState::UpstreamHole),
+        (Code::Internal, ReplicaState::UpstreamHole),
+        (Code::OutOfRange, ReplicaState::UpstreamBehind),
+    ] {
         let failing = |script: &mut Script| {
             script.tip = 4;
             script.block_error = Some((code, "scripted".to_owned()));
         };
-        check_survives(failing, ReplicaState::UpstreamUnreachable).await;
+        check_survives(failing, state).await;
     }
 }
 

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod disk;
+mod ends;
 mod following;
+mod forks;
 mod harness;
 mod hostile;
 mod network;

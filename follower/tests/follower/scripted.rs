@@ -1,10 +1,11 @@
 //! An upstream that answers what a test tells it to, right or wrong.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     future::pending,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use futures::{
@@ -19,6 +20,10 @@ use tidemark_wire::{
         BlockHeaderByNumberRequest, BlockHeaderByNumberResponse, BlockSubscriptionRequest,
         BlockSubscriptionResponse, ProofSubscriptionRequest, ProofSubscriptionResponse, RpcStatus,
         api_server::{Api, ApiServer},
+    },
+    v1::{
+        TipsRequest, TipsResponse,
+        replica_server::{Replica, ReplicaServer},
     },
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -38,6 +43,18 @@ pub(crate) struct Script {
     pub(crate) block_error: Option<(Code, String)>,
     /// Ends every subscription; none: blocks from the script, then silence.
     pub(crate) subscription_error: Option<(Code, String)>,
+    /// How the next subscriptions to blocks go, one after the other; then as above.
+    pub(crate) ends: VecDeque<End>,
+    /// Where the subscriptions to blocks and to proofs began.
+    pub(crate) from: BTreeMap<&'static str, Vec<u32>>,
+    /// Answers `tidemark.v1` with this boot id and these stores that it follows through.
+    pub(crate) peer: Option<(String, Vec<String>)>,
+    /// What it says how many calls it still takes.
+    pub(crate) remaining: Option<u32>,
+    /// The most questions for blocks that were open at once, when each takes this long.
+    pub(crate) block_delay: Duration,
+    pub(crate) most_open: u32,
+    open: u32,
     /// No call is ever answered.
     pub(crate) frozen: bool,
     /// No question for a block of this number or above is ever answered.
@@ -46,6 +63,17 @@ pub(crate) struct Script {
     pub(crate) accept: Option<String>,
     /// How many calls of each kind came.
     pub(crate) calls: BTreeMap<&'static str, u32>,
+}
+
+/// How a subscription to blocks goes.
+#[derive(Debug, Clone)]
+pub(crate) enum End {
+    /// It is refused.
+    Refused(Code, &'static str),
+    /// It brings what there is and then fails.
+    Fails(Code, &'static str),
+    /// It brings what there is and then ends.
+    Clean,
 }
 
 impl Script {
@@ -93,8 +121,11 @@ impl Scripted {
         let rpc = listener.local_addr().unwrap();
         let script = Arc::new(Mutex::new(script));
         let service = ApiServer::new(Service(Arc::clone(&script))).max_encoding_message_size(usize::MAX);
-        let serving =
-            Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener));
+        let replica = ReplicaServer::new(Service(Arc::clone(&script)));
+        let serving = Server::builder()
+            .add_service(service)
+            .add_service(replica)
+            .serve_with_incoming(TcpListenerStream::new(listener));
         let server = tokio::spawn(async { serving.await.expect("the transport holds") });
         Self { script, rpc, _server: Arc::new(AbortOnDrop(server)) }
     }
@@ -109,6 +140,11 @@ impl Scripted {
 
     pub(crate) fn accept(&self) -> Option<String> {
         self.script.lock().unwrap().accept.clone()
+    }
+
+    /// Reads something out of the script.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Script) -> T) -> T {
+        read(&self.script.lock().unwrap())
     }
 
     pub(crate) fn calls(&self, kind: &str) -> u32 {
@@ -130,6 +166,34 @@ impl Service {
     }
 }
 
+impl Service {
+    fn opened(&self, change: i32) {
+        let mut script = self.0.lock().unwrap();
+        script.open = script.open.saturating_add_signed(change);
+        script.most_open = script.most_open.max(script.open);
+    }
+
+    fn note(&self, kind: &'static str, from: u32) {
+        self.0.lock().unwrap().from.entry(kind).or_default().push(from);
+    }
+}
+
+#[tonic::async_trait]
+impl Replica for Service {
+    async fn tips(&self, request: Request<TipsRequest>) -> Result<Response<TipsResponse>, Status> {
+        let script = self.script("Tips").await;
+        let (boot_id, upstream_boot_ids) = script.peer.ok_or_else(|| Status::unimplemented("no tips"))?;
+        let block = request.get_ref().at_height.and_then(|height| script.blocks.get(&height));
+        let hash_at_height = block.map(|block| BlockHash::of(block).as_bytes().to_vec()).unwrap_or_default();
+        Ok(Response::new(TipsResponse {
+            boot_id,
+            upstream_boot_ids,
+            hash_at_height: hash_at_height.into(),
+            ..TipsResponse::default()
+        }))
+    }
+}
+
 fn fail_if(error: Option<(Code, String)>) -> Result<(), Status> {
     error.map_or(Ok(()), |(code, message)| Err(Status::new(code, message)))
 }
@@ -143,7 +207,12 @@ impl Api for Service {
         let script = self.script("Status").await;
         fail_if(script.status_error)?;
         let genesis_commitment = Some(script.genesis.into());
-        Ok(Response::new(RpcStatus { genesis_commitment, chain_tip: script.tip, ..RpcStatus::default() }))
+        let mut response =
+            Response::new(RpcStatus { genesis_commitment, chain_tip: script.tip, ..RpcStatus::default() });
+        if let Some(remaining) = script.remaining {
+            response.metadata_mut().insert("x-ratelimit-remaining", remaining.into());
+        }
+        Ok(response)
     }
 
     async fn get_block_by_number(
@@ -158,6 +227,9 @@ impl Api for Service {
         if script.frozen_from.is_some_and(|from| number >= from) {
             pending::<()>().await;
         }
+        self.opened(1);
+        tokio::time::sleep(script.block_delay).await;
+        self.opened(-1);
         let proof = script.proofs.get(&number).filter(|_| request.get_ref().include_proof()).cloned();
         Ok(Response::new(MaybeBlock { block: script.blocks.get(&number).cloned(), proof }))
     }
@@ -174,14 +246,25 @@ impl Api for Service {
         request: Request<BlockSubscriptionRequest>,
     ) -> Result<Response<Self::BlockSubscriptionStream>, Status> {
         let script = self.script("BlockSubscription").await;
+        self.note("blocks", request.get_ref().block_from);
         fail_if(script.subscription_error)?;
+        let end = self.0.lock().unwrap().ends.pop_front();
+        if let Some(End::Refused(code, text)) = end {
+            return Err(Status::new(code, text));
+        }
         let tip = script.tip;
-        let blocks = script.blocks.range(request.get_ref().block_from..=tip);
+        let blocks =
+            script.blocks.range(request.get_ref().block_from..).filter(|(number, _)| **number <= tip);
         let blocks: Vec<_> = blocks.map(|(_, block)| block.clone()).collect();
         let items = blocks
             .into_iter()
             .map(move |block| Ok(BlockSubscriptionResponse { block, committed_chain_tip: tip }));
-        Ok(Response::new(stream::iter(items).chain(stream::pending()).boxed()))
+        let last = match end {
+            Some(End::Clean) => stream::empty().boxed(),
+            Some(End::Fails(code, text)) => stream::iter([Err(Status::new(code, text))]).boxed(),
+            _ => stream::pending().boxed(),
+        };
+        Ok(Response::new(stream::iter(items).chain(last).boxed()))
     }
 
     async fn proof_subscription(
@@ -189,6 +272,7 @@ impl Api for Service {
         request: Request<ProofSubscriptionRequest>,
     ) -> Result<Response<Self::ProofSubscriptionStream>, Status> {
         let script = self.script("ProofSubscription").await;
+        self.note("proofs", request.get_ref().block_from);
         fail_if(script.subscription_error)?;
         let proofs = script.proofs.range(request.get_ref().block_from..);
         let proofs: Vec<_> = proofs.map(|(number, proof)| (*number, proof.clone())).collect();
