@@ -144,7 +144,7 @@ fn open(args: &ServeArgs, format: Box<dyn Format>, state: State) -> Result<Arc<R
         let asked = format.name().to_owned();
         return Err(StoreError::OtherFormat { held: held.format, asked }.into());
     }
-    if let [first, ..] = store.damaged() {
+    if let [first, ..] = store.damaged()[..] {
         let count = store.damaged().len();
         tracing::error!(%first, count, "blocks are damaged on disk: they are refused, all others are served");
     }

@@ -3,6 +3,8 @@
 
 use crate::{
     BlockNumber, Finding, Part, StoreError,
+    examine::Examined,
+    index::Applied,
     log::Log,
     media::Media,
     place::Place,
@@ -14,6 +16,7 @@ use crate::{
 pub(crate) struct Check {
     pub(crate) bytes: u64,
     pub(crate) findings: Vec<Finding>,
+    pub(crate) examined: Examined,
 }
 
 impl Media {
@@ -30,16 +33,16 @@ impl Media {
         let place = examined.kept.map(|block| block.place);
         found.add(Part::Head, place.map_or(Ok(None), |place| head(&self.blocks, place))?.as_ref());
         let mut bytes = place.map_or(0, size);
-        if has_proof {
-            bytes += self.check_proof(number, &mut found)?;
+        if let Some(block) = examined.kept.filter(|_| has_proof) {
+            bytes += self.check_proof(&block, &mut found)?;
         }
-        Ok(Check { bytes, findings: found.findings })
+        Ok(Check { bytes, findings: found.findings, examined })
     }
 
-    fn check_proof(&self, number: BlockNumber, found: &mut Found) -> Result<u64, StoreError> {
-        match self.reread_proof(number) {
+    fn check_proof(&self, block: &Applied, found: &mut Found) -> Result<u64, StoreError> {
+        match self.reread_proof(block) {
             Ok((place, _)) => {
-                found.add(Part::Head, head(&self.proofs, place)?.as_ref());
+                found.add(Part::ProofHead, head(&self.proofs, place)?.as_ref());
                 Ok(size(place))
             }
             Err(error) if error.is_damage() => {

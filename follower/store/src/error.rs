@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
-use crate::{BlockNumber, Commitment};
+use crate::{BlockHash, BlockNumber, Commitment};
 
 /// What a store can refuse or fail at.
 #[derive(Debug, Error)]
@@ -90,7 +90,7 @@ pub enum StoreError {
     },
     /// The directory was written by a release whose format this one does not know.
     #[error(
-        "{path} is of format version {found}, this release reads version {known}: run the release that wrote it, or move the data directory away to fetch the chain anew",
+        "{path} is of format version {found}, this release reads versions {oldest} to {known}: run the release that wrote it, or move the data directory away to fetch the chain anew",
         path = path.display()
     )]
     UnknownVersion {
@@ -98,7 +98,9 @@ pub enum StoreError {
         path: PathBuf,
         /// The version it names.
         found: u64,
-        /// The version this release reads.
+        /// The oldest version this release reads.
+        oldest: u32,
+        /// The newest.
         known: u32,
     },
     /// The disk lost what it had confirmed as durable. Nothing was changed.
@@ -149,6 +151,32 @@ pub enum StoreError {
     #[error("there is no block {number} here that a proof could belong to")]
     ProofWithoutBlock {
         /// The number the proof is for.
+        number: BlockNumber,
+    },
+    /// There is no block of that number here.
+    #[error("there is no block {number} here")]
+    NoSuchBlock {
+        /// The number.
+        number: BlockNumber,
+    },
+    /// Bytes were offered for a damaged block that are not those that were published. Nothing was changed.
+    #[error(
+        "the bytes offered for block {number} hash to {offered}, those published here did to {kept}: fetch it from a store that has this very chain"
+    )]
+    OtherBytes {
+        /// The number of the block.
+        number: BlockNumber,
+        /// The hash that is kept.
+        kept: BlockHash,
+        /// The hash of what was offered.
+        offered: BlockHash,
+    },
+    /// Nothing here vouches for the bytes of a damaged block any more.
+    #[error(
+        "neither the log nor the indexes know the hash of block {number} any more: rewind to the block before, or move the data directory away to fetch the chain anew"
+    )]
+    HashLost {
+        /// The number of the block.
         number: BlockNumber,
     },
     /// A record cannot hold that many bytes.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How far back a whole entry is looked for, from which the log is walked to a block without one.
-const BACK: u32 = 1 << 12;
+const BACK: u32 = 1 << 9;
 
 /// What is known of a block.
 pub(crate) struct Examined {

@@ -15,8 +15,10 @@ pub enum Part {
     Header,
     /// Its entry in the place index or the hash index: made anew from the log.
     Entry,
-    /// The head of the segment that it or its proof is the first in: made anew from the indexes.
+    /// The head of the segment that it is the first in: made anew from the indexes.
     Head,
+    /// The head of the segment that its proof is the first in: made anew from the log.
+    ProofHead,
 }
 
 /// Something that is not what it must be.

@@ -82,6 +82,14 @@ impl BlockIndex {
         block.ok_or_else(|| self.damaged(number))
     }
 
+    /// What the hash index says of a block, whether or not anything vouches for it.
+    ///
+    /// # Errors
+    /// File errors.
+    pub(crate) fn raw_hash(&self, number: BlockNumber) -> Result<BlockHash, StoreError> {
+        self.hashes.reread(number.get()).map(BlockHash::from_bytes)
+    }
+
     /// That the two indexes do not agree on a block.
     pub(crate) fn damaged(&self, number: BlockNumber) -> StoreError {
         self.places.damaged(number.get())

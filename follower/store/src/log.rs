@@ -86,6 +86,13 @@ impl Log {
         }
     }
 
+    /// Whether nothing was ever written where a record should be.
+    pub(crate) fn is_blank(&self, place: Place) -> io::Result<bool> {
+        let mut bytes = vec![0; HEADER as usize + place.len as usize];
+        self.file(place.at.segment)?.read_at(&mut bytes, place.at.offset.into())?;
+        Ok(bytes.iter().all(|byte| *byte == 0))
+    }
+
     /// Whether the segment is there.
     pub(crate) fn has_segment(&self, segment: u32) -> bool {
         self.file(segment).is_ok()
@@ -126,6 +133,9 @@ impl Log {
         move |error| match error.kind() {
             io::ErrorKind::UnexpectedEof => self.damaged(at, "the file ends inside the record"),
             io::ErrorKind::NotFound => self.damaged(at, "the file is missing"),
+            _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+                self.damaged(at, "the disk cannot read it")
+            }
             _ => self.failed("read", at.segment)(error),
         }
     }

@@ -2,12 +2,13 @@
 //!
 //! It is replaced as a whole (temporary file, sync, rename, directory sync), so that a crash leaves the old or the new.
 
-use std::io;
+use std::{collections::BTreeMap, io};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BlockNumber, FORMAT_VERSION, Metadata, StoreError, io::Disk, position::Position, record::StoreId,
+    BlockNumber, FORMAT_VERSION, Metadata, OLDEST_VERSION, StoreError, io::Disk, position::Position,
+    ranges::Ranges, record::StoreId,
 };
 
 pub(crate) const FILE: &str = "metadata.json";
@@ -39,6 +40,13 @@ pub(crate) struct Manifest {
     pub(crate) epoch: u32,
     /// A cut down to the checkpoint was begun, and has to be finished before anything else.
     pub(crate) cutting: bool,
+    /// Since version 2: the blocks that are known to be damaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) damaged: Option<Ranges>,
+    /// Since version 2: the media that follow the block log, and how many blocks of this very chain each holds at least
+    /// and can be trusted with at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) media: Option<BTreeMap<String, u32>>,
 }
 
 /// The manifest, and what makes a damaged one known.
@@ -52,7 +60,17 @@ impl Manifest {
     /// The manifest of an empty store.
     pub(crate) fn new(id: StoreId) -> Self {
         let (version, checkpoint) = (FORMAT_VERSION, Checkpoint::default());
-        Self { version, id: hex::encode(id), chain: None, checkpoint, epoch: 0, cutting: false }
+        let (damaged, media) = (Some(Ranges::default()), Some(BTreeMap::new()));
+        Self {
+            version,
+            id: hex::encode(id),
+            chain: None,
+            checkpoint,
+            epoch: 0,
+            cutting: false,
+            damaged,
+            media,
+        }
     }
 
     pub(crate) fn id(&self) -> Option<StoreId> {
@@ -63,6 +81,19 @@ impl Manifest {
     /// The epoch that begins with the next opening or cut.
     pub(crate) fn next_epoch(&self) -> u32 {
         self.epoch.wrapping_add(1)
+    }
+
+    /// How many blocks of a medium are of this very chain at most. A version-1 directory does not remember which media were
+    /// there when it was cut.
+    pub(crate) fn trusted(&self, medium: &str) -> u32 {
+        let blocks = self.checkpoint.blocks;
+        self.media.as_ref().map_or(blocks, |media| media.get(medium).map_or(0, |held| blocks.min(*held)))
+    }
+
+    /// Whether everything is there that its version has, and nothing else.
+    fn is_whole(&self) -> bool {
+        let has_lists = self.version > 1;
+        self.id().is_some() && self.damaged.is_some() == has_lists && self.media.is_some() == has_lists
     }
 
     fn check(&self) -> String {
@@ -89,11 +120,12 @@ impl Manifest {
         let value: serde_json::Value =
             serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
         let found = value["store"]["version"].as_u64().ok_or_else(|| bad("it has no version".to_owned()))?;
-        if found != u64::from(FORMAT_VERSION) {
-            return Err(StoreError::UnknownVersion { path, found, known: FORMAT_VERSION });
+        let (oldest, known) = (OLDEST_VERSION, FORMAT_VERSION);
+        if !(u64::from(oldest)..=u64::from(known)).contains(&found) {
+            return Err(StoreError::UnknownVersion { path, found, oldest, known });
         }
         let sealed: Sealed = serde_json::from_value(value).map_err(|error| bad(error.to_string()))?;
-        if sealed.check != sealed.store.check() || sealed.store.id().is_none() {
+        if sealed.check != sealed.store.check() || !sealed.store.is_whole() {
             return Err(bad("it does not match its checksum".to_owned()));
         }
         Ok(Some(sealed.store))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     BlockNumber, StoreError,
-    index::BlockIndex,
+    index::{Applied, BlockIndex},
     io::Disk,
     log::Log,
     manifest::Checkpoint,
@@ -62,12 +62,23 @@ impl Media {
         }
     }
 
+    /// Place and hash of a block, by the log where the indexes do not know it.
+    ///
+    /// # Errors
+    /// `Damaged` if the log does not either; file errors.
+    pub(crate) fn kept(&self, number: BlockNumber) -> Result<Applied, StoreError> {
+        match self.index.get(number) {
+            Ok(block) => Ok(block),
+            entry => self.examine(number, entry)?.kept.ok_or_else(|| self.index.damaged(number)),
+        }
+    }
+
     /// Whether the index knows a proof of that block.
     ///
     /// # Errors
     /// File errors.
     pub(crate) fn has_proof(&self, number: BlockNumber) -> Result<bool, StoreError> {
-        Ok(recover::proof_place(&self.proof_places, &self.index, number)?.is_some())
+        Ok(recover::proof_place(self, number)?.is_some())
     }
 
     /// The proof of a block, if it is that of the very block held.
@@ -76,27 +87,32 @@ impl Media {
     /// `Damaged` if it is not; file errors.
     pub(crate) fn read_proof(&self, number: BlockNumber) -> Result<Vec<u8>, StoreError> {
         let entry = self.proof_places.read(number.get())?;
-        Ok(self.proof_at(number, &entry)?.1)
+        Ok(self.proof_at(&self.kept(number)?, &entry)?.1)
     }
 
     /// The same as the disk has it now, past the cache, and where its record is.
     ///
     /// # Errors
     /// As those of `read_proof`.
-    pub(crate) fn reread_proof(&self, number: BlockNumber) -> Result<(Place, Vec<u8>), StoreError> {
-        let entry = self.proof_places.reread(number.get())?;
-        self.proof_at(number, &entry)
+    pub(crate) fn reread_proof(&self, block: &Applied) -> Result<(Place, Vec<u8>), StoreError> {
+        let entry = self.proof_places.reread(block.number.get())?;
+        self.proof_at(block, &entry)
     }
 
-    fn proof_at(
-        &self,
-        number: BlockNumber,
-        entry: &[u8; place::ENTRY],
-    ) -> Result<(Place, Vec<u8>), StoreError> {
-        let found = recover::decode(entry, &self.index, number);
-        let (place, block) = found.ok_or_else(|| self.proof_places.damaged(number.get()))?;
+    /// Blanks the entry of a proof.
+    ///
+    /// # Errors
+    /// File errors.
+    pub(crate) fn forget_proof(&self, number: BlockNumber) -> Result<(), StoreError> {
+        self.proof_places.write(number.get(), &[[0; place::ENTRY]])
+    }
+
+    fn proof_at(&self, block: &Applied, entry: &[u8; place::ENTRY]) -> Result<(Place, Vec<u8>), StoreError> {
+        let Applied { number, hash, .. } = *block;
+        let place = Place::decode(entry, number, &hash);
+        let place = place.ok_or_else(|| self.proof_places.damaged(number.get()))?;
         let (header, proof) = self.proofs.read_record(place)?;
-        if (header.number, header.owner) == (number, owner_of(&block)) {
+        if (header.number, header.owner) == (number, owner_of(&hash)) {
             return Ok((place, proof));
         }
         Err(self.proofs.damaged(place.at, "the record is of another block"))

@@ -4,8 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Commitment, StoreError};
 
-/// The version of the on-disk format this release reads and writes.
-pub const FORMAT_VERSION: u32 = 1;
+/// The version of the on-disk format of new directories. What is new in it: every damaged block is in the metadata's list.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The oldest version this release reads and writes; such a directory stays what it is until it is migrated.
+pub const OLDEST_VERSION: u32 = FORMAT_VERSION - 1;
 
 /// What a data directory is pinned to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,47 +1,44 @@
 //! Which proofs are held, in memory. Pure.
 
-use std::collections::BTreeSet;
+use crate::{BlockNumber, ranges::Ranges};
 
-use crate::BlockNumber;
+/// The first block that has a proof.
+const FIRST: u32 = 1;
 
-/// A gapless run from block 1 on, and what is held beyond the first gap.
+/// The numbers of the blocks whose proofs are held.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct ProofSet {
-    proven: Option<BlockNumber>,
-    beyond: BTreeSet<BlockNumber>,
-}
+pub(crate) struct ProofSet(Ranges);
 
 impl ProofSet {
     /// Every proof up to `proven` is held, none beyond.
     pub(crate) fn up_to(proven: Option<BlockNumber>) -> Self {
-        Self { proven, beyond: BTreeSet::new() }
+        let proven = proven.map(BlockNumber::get).filter(|proven| *proven >= FIRST);
+        Self(proven.map_or_else(Ranges::default, |proven| Ranges::of(FIRST, proven)))
     }
 
     /// The highest number up to which every proof is held; genesis has none.
     pub(crate) fn proven(&self) -> Option<BlockNumber> {
-        self.proven
+        self.0.run_of(FIRST).map(|(_, last)| last.into())
     }
 
     pub(crate) fn holds(&self, number: BlockNumber) -> bool {
-        let is_proven = number > BlockNumber::GENESIS && self.proven >= Some(number);
-        is_proven || self.beyond.contains(&number)
+        self.0.contains(number.get())
     }
 
     pub(crate) fn insert(&mut self, number: BlockNumber) {
-        if number == BlockNumber::GENESIS || self.holds(number) {
-            return;
+        if number > BlockNumber::GENESIS {
+            self.0.insert(number.get(), number.get());
         }
-        self.beyond.insert(number);
-        while self.beyond.remove(&self.proven.unwrap_or(BlockNumber::GENESIS).next()) {
-            self.proven = Some(self.proven.unwrap_or(BlockNumber::GENESIS).next());
-        }
+    }
+
+    /// Forgets a proof that turned out to be damaged.
+    pub(crate) fn remove(&mut self, number: BlockNumber) {
+        self.0.remove(number.get());
     }
 
     /// Forgets every proof above `last`.
     pub(crate) fn cut(&mut self, last: BlockNumber) {
-        self.beyond.retain(|number| *number <= last);
-        self.proven =
-            self.proven.map(|proven| proven.min(last)).filter(|proven| *proven > BlockNumber::GENESIS);
+        self.0.cut(last.next().get());
     }
 }
 
@@ -58,6 +55,15 @@ mod tests {
         assert_eq!(set.proven(), Some(3.into()));
         let held = [0, 1, 2, 3, 4, 5].map(|number| set.holds(number.into()));
         assert_eq!(held, [false, true, true, true, false, true]);
+    }
+
+    #[test]
+    fn a_proof_that_is_damaged_holds_the_proven_tip_back_until_it_is_there_again() {
+        let mut set = ProofSet::up_to(Some(4.into()));
+        set.remove(2.into());
+        assert_eq!((set.proven(), set.holds(2.into()), set.holds(3.into())), (Some(1.into()), false, true));
+        set.insert(2.into());
+        assert_eq!(set, ProofSet::up_to(Some(4.into())));
     }
 
     #[test]

@@ -12,12 +12,12 @@ use crate::{
     io::Disk,
     log::Log,
     manifest::{Checkpoint, Manifest},
+    media::Media,
     place::{self, Place},
     position::Position,
     proofs::ProofSet,
     record::{Header, owner_of},
     scan::{Floor, Found, scan},
-    table::Table,
     writer::UNFINISHED,
 };
 
@@ -53,11 +53,14 @@ pub(crate) fn remove_unfinished(disk: &dyn Disk) -> Result<(), StoreError> {
 /// `DurableLost` when less is left than was durable; `Damaged` where the log is no chain; file errors.
 pub(crate) fn blocks(log: &Log, index: &BlockIndex, manifest: &Manifest) -> Result<Blocks, StoreError> {
     let (checkpoint, floor) = (&manifest.checkpoint, floor(manifest, manifest.checkpoint.blocks_end));
-    let behind = BlockNumber::last_of(checkpoint.blocks).and_then(|last| behind(log, index, last));
-    let trusted = behind.filter(|behind| *behind <= checkpoint.blocks_end);
-    let (from, count) = trusted.map_or((Position::ORIGIN, 0), |behind| (behind, checkpoint.blocks));
+    let last = BlockNumber::last_of(checkpoint.blocks);
+    let behind =
+        last.and_then(|last| behind(log, index, last)).filter(|behind| behind.end <= checkpoint.blocks_end);
+    let (from, count) =
+        behind.as_ref().map_or((Position::ORIGIN, 0), |behind| (behind.end, checkpoint.blocks));
+    let damaged = behind.filter(|behind| behind.is_damaged).and(last).into_iter().collect();
     let again = Again { log, floor: checkpoint.blocks_end, touched: BTreeSet::new() };
-    let mut roll = BlockRoll { again, index, count, in_gap: false, damaged: Vec::new(), pending: Vec::new() };
+    let mut roll = BlockRoll { again, index, count, in_gap: false, damaged, pending: Vec::new() };
     let end = scan(log, from, floor, &mut |found| roll.take(&found))?;
     if roll.count < checkpoint.blocks {
         let confirmed = BlockNumber::last_of(checkpoint.blocks).unwrap_or(BlockNumber::GENESIS);
@@ -73,11 +76,20 @@ fn floor(manifest: &Manifest, end: Position) -> Floor {
     Floor { end, epoch: manifest.epoch }
 }
 
-/// Where the last block of the checkpoint ends, if the indexes know it and the log has it there.
-fn behind(log: &Log, index: &BlockIndex, last: BlockNumber) -> Option<Position> {
+/// What is known of the last block of the checkpoint.
+struct Behind {
+    end: Position,
+    is_damaged: bool,
+}
+
+/// Where the last block of the checkpoint ends, if the indexes know it and the log has something there: bytes that are
+/// others now are damage, none at all are a lost tail.
+fn behind(log: &Log, index: &BlockIndex, last: BlockNumber) -> Option<Behind> {
     let block = index.get(last).ok()?;
-    let (header, _) = log.read_record(block.place).ok()?;
-    (header.number == last && header.hash == block.hash).then(|| block.place.end())
+    let read = log.read_record(block.place);
+    let is_it = read.as_ref().is_ok_and(|(header, _)| header.number == last && header.hash == block.hash);
+    let is_damaged = !is_it && (read.is_ok() || !log.is_blank(block.place).ok()?);
+    (is_it || is_damaged).then(|| Behind { end: block.place.end(), is_damaged })
 }
 
 /// Writes records again that lie past the checkpoint.
@@ -167,15 +179,10 @@ impl BlockRoll<'_> {
 ///
 /// # Errors
 /// File errors.
-pub(crate) fn proofs(
-    log: &Log,
-    places: &Table<{ place::ENTRY }>,
-    index: &BlockIndex,
-    count: u32,
-    manifest: &Manifest,
-) -> Result<Proofs, StoreError> {
+pub(crate) fn proofs(media: &Media, count: u32, manifest: &Manifest) -> Result<Proofs, StoreError> {
+    let (log, places) = (&*media.proofs, &media.proof_places);
     let (checkpoint, floor) = (&manifest.checkpoint, floor(manifest, manifest.checkpoint.proofs_end));
-    let trusted = has_proofs(log, places, index, checkpoint)?;
+    let trusted = has_proofs(media, checkpoint)?;
     let from = if trusted { checkpoint.proofs_end } else { Position::ORIGIN };
     if !trusted {
         places.clear_from(0)?;
@@ -185,7 +192,7 @@ pub(crate) fn proofs(
     let end = scan(log, from, floor, &mut |found| {
         if let Found::Record { header, place, payload } = found {
             again.write(&header, place, payload)?;
-            pending.extend(proven_block(index, count, &header).map(|hash| (header.number, place, hash)));
+            pending.extend(proven_block(media, count, &header).map(|hash| (header.number, place, hash)));
         }
         Ok(())
     })?;
@@ -193,37 +200,28 @@ pub(crate) fn proofs(
     for (number, place, hash) in pending {
         places.write(number.get(), &[place.encode(number, &hash)])?;
     }
-    let held = held_proofs(places, index, count, checkpoint.proven.filter(|_| trusted))?;
+    let held = held_proofs(media, count, checkpoint.proven.filter(|_| trusted))?;
     Ok(Proofs { held, end })
 }
 
 /// Whether the log has the end it had at the checkpoint, and the index knows its proven tip; else all is read anew.
-fn has_proofs(
-    log: &Log,
-    places: &Table<{ place::ENTRY }>,
-    index: &BlockIndex,
-    checkpoint: &Checkpoint,
-) -> Result<bool, StoreError> {
-    if places.is_new() || !log.segments()?.contains(&checkpoint.proofs_end.segment) {
+fn has_proofs(media: &Media, checkpoint: &Checkpoint) -> Result<bool, StoreError> {
+    if media.proof_places.is_new() || !media.proofs.segments()?.contains(&checkpoint.proofs_end.segment) {
         return Ok(false);
     }
     let Some(proven) = checkpoint.proven else { return Ok(true) };
-    let place = proof_place(places, index, proven)?;
-    Ok(place.is_some_and(|(place, _)| log.read_record(place).is_ok()))
+    let place = proof_place(media, proven)?;
+    Ok(place.is_some_and(|(place, _)| media.proofs.is_blank(place).is_ok_and(|is_blank| !is_blank)))
 }
 
 /// The proofs that are indexed, where every one up to `proven` is known to be.
-fn held_proofs(
-    places: &Table<{ place::ENTRY }>,
-    index: &BlockIndex,
-    count: u32,
-    proven: Option<BlockNumber>,
-) -> Result<ProofSet, StoreError> {
+fn held_proofs(media: &Media, count: u32, proven: Option<BlockNumber>) -> Result<ProofSet, StoreError> {
+    let places = &media.proof_places;
     let mut held = ProofSet::up_to(proven);
     let first = proven.unwrap_or(BlockNumber::GENESIS).next().get();
     for number in (first..count.min(places.capacity())).map(BlockNumber::new) {
         let entry = places.read(number.get())?;
-        if decode(&entry, index, number).is_some() {
+        if decode(media, &entry, number).is_some() {
             held.insert(number);
         }
     }
@@ -231,29 +229,23 @@ fn held_proofs(
 }
 
 /// The hash of the block a proof belongs to, if that block is held.
-fn proven_block(index: &BlockIndex, count: u32, proof: &Header) -> Option<BlockHash> {
-    let block = index.get(proof.number).ok().filter(|_| proof.number.get() < count)?;
+fn proven_block(media: &Media, count: u32, proof: &Header) -> Option<BlockHash> {
+    let block = (proof.number.get() < count).then(|| media.kept(proof.number).ok())??;
     (owner_of(&block.hash) == proof.owner).then_some(block.hash)
 }
 
 /// Where the proof of a block lies, and that block's hash; none if there is no proof.
 pub(crate) fn proof_place(
-    places: &Table<{ place::ENTRY }>,
-    index: &BlockIndex,
+    media: &Media,
     number: BlockNumber,
 ) -> Result<Option<(Place, BlockHash)>, StoreError> {
-    Ok(decode(&places.read(number.get())?, index, number))
+    Ok(decode(media, &media.proof_places.read(number.get())?, number))
 }
 
-/// Where an entry says that the proof of a block lies, and that block's hash; none if it is no entry of that block.
-pub(crate) fn decode(
-    entry: &[u8; place::ENTRY],
-    index: &BlockIndex,
-    number: BlockNumber,
-) -> Option<(Place, BlockHash)> {
+fn decode(media: &Media, entry: &[u8; place::ENTRY], number: BlockNumber) -> Option<(Place, BlockHash)> {
     if entry.iter().all(|byte| *byte == 0) {
         return None;
     }
-    let block = index.get(number).ok()?;
+    let block = media.kept(number).ok()?;
     Place::decode(entry, number, &block.hash).map(|place| (place, block.hash))
 }

@@ -1,6 +1,6 @@
 //! What a store promises, whatever it is made of.
 
-use crate::{BlockHash, BlockNumber, Metadata, StoreError};
+use crate::{BlockHash, BlockNumber, Checked, Metadata, StoreError};
 
 /// How far a store has come. `proven ≤ published ≤ durable ≤ applied`, where none is below every number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,13 +55,15 @@ pub trait BlockStore: Send + Sync + 'static {
     /// The bytes of a published block; none when there is none of that number.
     ///
     /// # Errors
-    /// `Damaged` when the bytes on disk are not those that were published; file errors.
+    /// `Damaged` when the bytes on disk are not those that were published, from then until they are repaired; file
+    /// errors.
     fn block(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// The bytes of a published proof; none when there is none of that number.
     ///
     /// # Errors
-    /// `Damaged` when the bytes on disk are not those that were published; file errors.
+    /// `Damaged` when the bytes on disk are not those that were published; it counts as not held from then on, so that it
+    /// can be put again. File errors.
     fn proof(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Whether the proof of that number is published, from memory.
@@ -70,6 +72,25 @@ pub trait BlockStore: Send + Sync + 'static {
     /// The hash of a published block: that of the tip from memory, any other by two small reads at most. None too where
     /// the indexes are damaged.
     fn hash_at(&self, number: BlockNumber) -> Option<BlockHash>;
+
+    /// The damaged blocks that are known, lowest first, a thousand at most.
+    fn damaged(&self) -> Vec<BlockNumber>;
+
+    /// Puts the bytes of a damaged block back in place, durably, if they are those that were published; afterwards the
+    /// published tip rises again. Putting back what is not damaged changes nothing.
+    ///
+    /// # Errors
+    /// `OtherBytes` when the hash is not the one kept; `HashLost` when none is; `NoSuchBlock`; `DiskFull`; file errors;
+    /// poison.
+    fn repair(&self, number: BlockNumber, bytes: &[u8]) -> Result<Tips, StoreError>;
+
+    /// Reads and checks everything on disk from block `from` on, about `max_bytes` of it, so that a caller can pace it:
+    /// call it again with `next` until there is none. Damaged blocks are marked, damaged proofs forgotten, index entries,
+    /// headers and heads of segments made anew; all are reported.
+    ///
+    /// # Errors
+    /// File errors; poison. Damage is none.
+    fn scrub(&self, from: BlockNumber, max_bytes: u64) -> Result<Checked, StoreError>;
 
     /// Durably drops every block and proof above `last`. What is dropped is gone: callers keep a copy first.
     ///

@@ -12,7 +12,8 @@ use crate::{
     place::Place,
     plan::{Run, plan},
     position::Position,
-    record::{HEADER, Header, Kind, Owner, payload_len, record_len},
+    record::{HEADER, Header, Owner, payload_len, record_len},
+    rewrite,
 };
 
 /// The end of the name of a segment that is being made.
@@ -40,7 +41,7 @@ pub(crate) struct LogWriter {
     pub(crate) rolls: u64,
 }
 
-struct Active {
+pub(crate) struct Active {
     file: Arc<dyn DiskFile>,
     len: u32,
 }
@@ -65,6 +66,11 @@ impl LogWriter {
     /// Up to where everything is durable.
     pub(crate) fn synced(&self) -> Position {
         self.synced
+    }
+
+    /// Bytes of a segment.
+    pub(crate) fn segment_size(&self) -> u32 {
+        self.segment_size
     }
 
     /// Writes records; they count after the next `sync`.
@@ -133,29 +139,8 @@ impl LogWriter {
         self.sync()?;
         let Some(spare) = spare else { return Ok(()) };
         let at = Position::new(spare.segment, 0);
-        let (owner, hash) = (Owner::default(), BlockHash::from_bytes([0; 32]));
-        let head = Header {
-            kind: Kind::Segment,
-            number: first,
-            len: 0,
-            synced: self.end,
-            epoch: self.epoch,
-            owner,
-            hash,
-        };
-        spare
-            .active
-            .file
-            .write_at(&head.encode(&self.log.id, at), 0)
-            .map_err(self.log.failed("write", at.segment))?;
-        spare.active.file.sync().map_err(self.log.sync_failed(at.segment))?;
-        let name = self.log.segment_name(at.segment);
-        self.log
-            .disk
-            .rename(&spare_name(&self.log, at.segment), &name)
-            .map_err(self.log.failed("name", at.segment))?;
-        self.log.disk.sync_dir().map_err(self.log.sync_failed(at.segment))?;
-        self.active = Some(spare.active);
+        let head = rewrite::head(first, self.end, self.epoch).encode(&self.log.id, at);
+        self.active = Some(spare.name(&self.log, &head)?);
         self.end = Position::new(at.segment, HEADER);
         self.synced = self.end;
         self.rolls += 1;
@@ -222,16 +207,27 @@ impl Active {
 }
 
 /// An allocated segment that has not its name yet.
-struct Spare {
+pub(crate) struct Spare {
     segment: u32,
     active: Active,
 }
 
 impl Spare {
-    fn make(log: &Log, segment: u32, len: u32) -> Result<Self, StoreError> {
+    pub(crate) fn make(log: &Log, segment: u32, len: u32) -> Result<Self, StoreError> {
         let file = log.disk.create(&spare_name(log, segment)).map_err(log.failed("make", segment))?;
         file.allocate(len.into()).map_err(log.failed("allocate", segment))?;
         Ok(Self { segment, active: Active { file, len } })
+    }
+
+    /// Writes its head, and durably gives it its name.
+    pub(crate) fn name(self, log: &Log, head: &[u8]) -> Result<Active, StoreError> {
+        let segment = self.segment;
+        self.active.file.write_at(head, 0).map_err(log.failed("write", segment))?;
+        self.active.file.sync().map_err(log.sync_failed(segment))?;
+        let renamed = log.disk.rename(&spare_name(log, segment), &log.segment_name(segment));
+        renamed.map_err(log.failed("name", segment))?;
+        log.disk.sync_dir().map_err(log.sync_failed(segment))?;
+        Ok(self.active)
     }
 
     /// Gives its space back; if that fails too, opening the store does it.

@@ -14,7 +14,7 @@ use tidemark_follower::{
     sync::{Engine, EngineOptions, OnFork, SyncMode, Trouble},
     upstream::GrpcConnector,
 };
-use tidemark_store::{BlockHash, BlockNumber, BlockStore, DiskStore, Metadata, StoreError, Tips};
+use tidemark_store::{BlockHash, BlockNumber, BlockStore, Checked, DiskStore, Metadata, StoreError, Tips};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -80,6 +80,18 @@ impl BlockStore for FailingStore {
 
     fn hash_at(&self, number: BlockNumber) -> Option<BlockHash> {
         self.store.hash_at(number)
+    }
+
+    fn damaged(&self) -> Vec<BlockNumber> {
+        self.store.damaged()
+    }
+
+    fn repair(&self, number: BlockNumber, bytes: &[u8]) -> Result<Tips, StoreError> {
+        self.store.repair(number, bytes)
+    }
+
+    fn scrub(&self, from: BlockNumber, max_bytes: u64) -> Result<Checked, StoreError> {
+        self.store.scrub(from, max_bytes)
     }
 
     fn truncate(&self, last: BlockNumber) -> Result<Tips, StoreError> {

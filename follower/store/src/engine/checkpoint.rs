@@ -8,6 +8,10 @@ use crate::{
     manifest::{Checkpoint, Manifest},
 };
 
+/// The most runs of damaged blocks that the manifest lists; what is between the highest counts as damaged then, until the
+/// scrubber or a repair finds it whole.
+const DAMAGED_RUNS: usize = 4096;
+
 impl DiskStore {
     /// Syncs, and writes down up to where everything is durable, so that opening need not read what lies before.
     ///
@@ -19,11 +23,17 @@ impl DiskStore {
         writer.note(done)
     }
 
-    /// Begins the epoch of this opening; on a full disk later, when something is to be written.
-    pub(super) fn begin_if_there_is_space(&self) -> Result<(), StoreError> {
-        match self.begin_epoch(&mut *self.writer()?) {
+    /// Begins the epoch of this opening, and mends the blocks that opening met without a header; on a full disk later, when
+    /// something is to be written, or when they are met again.
+    pub(super) fn begin_if_there_is_space(&self, headless: &[BlockNumber]) -> Result<(), StoreError> {
+        let mut writer = self.writer()?;
+        let begun = self.begin_epoch(&mut writer);
+        let mended = begun.and_then(|()| {
+            headless.iter().try_for_each(|number| self.mend(&mut writer, *number).map(|_| ()))
+        });
+        match mended {
             Err(error) if error.is_disk_full() => Ok(()),
-            begun => begun,
+            done => done,
         }
     }
 
@@ -42,10 +52,10 @@ impl DiskStore {
     pub(super) fn checkpoint_now(&self, writer: &mut Writer) -> Result<(), StoreError> {
         writer.checkpointed = (writer.rolls(), Instant::now());
         let checkpoint = self.reached(writer);
-        if checkpoint == writer.manifest.checkpoint || !writer.has_begun {
+        let manifest = self.listing(writer, Manifest { checkpoint, ..writer.manifest.clone() });
+        if manifest == writer.manifest || !writer.has_begun {
             return Ok(());
         }
-        let manifest = Manifest { checkpoint, ..writer.manifest.clone() };
         match self.replace_manifest(writer, manifest) {
             Err(error) if error.is_disk_full() => Ok(()),
             replaced => replaced,
@@ -56,9 +66,24 @@ impl DiskStore {
     fn replace_manifest(&self, writer: &mut Writer, manifest: Manifest) -> Result<(), StoreError> {
         self.media.sync_derived()?;
         writer.further.sync()?;
+        let manifest = self.listing(writer, manifest);
         manifest.replace(&*self.disk)?;
         writer.manifest = manifest;
         Ok(())
+    }
+
+    /// A manifest with what is damaged of its blocks, and how far each medium can be trusted, if its version has that.
+    fn listing(&self, writer: &Writer, mut manifest: Manifest) -> Manifest {
+        let count = manifest.checkpoint.blocks;
+        if let Some(damaged) = &mut manifest.damaged {
+            *damaged = self.progress().damaged.coarse(DAMAGED_RUNS);
+            damaged.cut(count);
+        }
+        if let Some(media) = &mut manifest.media {
+            media.values_mut().for_each(|held| *held = count.min(*held));
+            media.extend(writer.further.held(count));
+        }
+        manifest
     }
 
     /// What is synced and indexed. Everything written must be.
@@ -71,10 +96,10 @@ impl DiskStore {
     pub(super) fn truncate_now(&self, writer: &mut Writer, last: BlockNumber) -> Result<(), StoreError> {
         self.begin_epoch(writer)?;
         self.sync_now(writer)?;
-        if !self.is_published(last.next()) || last.next() == last {
+        if !self.is_durable(last.next()) || last.next() == last {
             return Ok(());
         }
-        let block = self.media.index.get(last)?;
+        let block = self.media.kept(last)?;
         let blocks_end = block.place.end();
         let mut proofs = self.progress().proofs.clone();
         proofs.cut(last);
@@ -84,8 +109,10 @@ impl DiskStore {
         let begun = Manifest { checkpoint, epoch, cutting: true, ..writer.manifest.clone() };
         self.replace_manifest(writer, begun.clone())?;
         let cuts = self.progress().cuts + 1;
-        *self.progress_mut() =
-            Progress { applied: blocks, durable: blocks, tip_hash: Some(block.hash), proofs, cuts };
+        let mut damaged = self.progress().damaged.clone();
+        damaged.cut(blocks);
+        let tip_hash = Some(block.hash);
+        *self.progress_mut() = Progress { applied: blocks, durable: blocks, tip_hash, damaged, proofs, cuts };
         let done = self.media.cut(&checkpoint).and_then(|()| writer.further.cut(blocks));
         let done = done.and_then(|()| writer.blocks.rewind(blocks_end, epoch));
         let done = done.and_then(|()| writer.proofs.rewind(proofs_end, epoch));

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::{BlockNumber, LoggedBlock, Medium, StoreError, index::Applied, media::Media};
+use crate::{BlockNumber, LoggedBlock, Medium, StoreError, index::Applied, manifest::Manifest, media::Media};
 
 /// A group that a medium is handed at once while it catches up.
 const BLOCKS: usize = 64;
@@ -25,11 +25,11 @@ pub(super) struct FurtherMedia {
 }
 
 impl FurtherMedia {
-    /// Takes the media in. What they hold counts up to `trusted` blocks of this very chain.
-    pub(super) fn open(media: Vec<Arc<dyn Medium>>, trusted: u32) -> Result<Self, StoreError> {
+    /// Takes the media in. What they hold counts up to as many blocks of this very chain as the manifest says.
+    pub(super) fn open(media: Vec<Arc<dyn Medium>>, manifest: &Manifest) -> Result<Self, StoreError> {
         let media = media.into_iter().map(|medium| {
             let held = medium.durable();
-            let count = held.unwrap_or(0).min(trusted);
+            let count = held.unwrap_or(0).min(manifest.trusted(medium.name()));
             if held != Some(count) {
                 medium.cut(count)?;
             }
@@ -60,6 +60,11 @@ impl FurtherMedia {
 
     pub(super) fn reserve(&self, count: u32) -> Result<(), StoreError> {
         self.media.iter().try_for_each(|further| further.medium.reserve(count))
+    }
+
+    /// By name, how many of the first `count` blocks each holds.
+    pub(super) fn held(&self, count: u32) -> impl Iterator<Item = (String, u32)> + '_ {
+        self.media.iter().map(move |further| (further.medium.name().to_owned(), further.count.min(count)))
     }
 
     /// Keeps the bytes of blocks that were written until they are synced.

@@ -6,11 +6,15 @@
 mod builder;
 mod checkpoint;
 mod further;
+mod mend;
 mod open;
 mod progress;
+mod read;
+mod repair;
 mod write;
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::{Duration, Instant},
 };
@@ -18,7 +22,7 @@ use std::{
 pub use self::builder::StoreBuilder;
 use self::{progress::Progress, write::Writer};
 use crate::{
-    BlockHash, BlockNumber, BlockStore, Metadata, StoreError, Tips, io::Disk, lock::DirLock,
+    BlockHash, BlockNumber, BlockStore, Checked, Metadata, StoreError, Tips, io::Disk, lock::DirLock,
     manifest::Manifest, media::Media,
 };
 
@@ -41,25 +45,23 @@ impl Default for Options {
     }
 }
 
+/// How many damaged blocks are named at once.
+const DAMAGED_SHOWN: usize = 1000;
+
 /// A store in one directory, which no other process may open meanwhile.
 pub struct DiskStore {
     disk: Arc<dyn Disk>,
     media: Media,
     chain: RwLock<Option<Metadata>>,
     progress: RwLock<Progress>,
-    damaged: Vec<BlockNumber>,
+    /// Blocks of which something is to be mended, once somebody has the writer.
+    suspects: Mutex<BTreeSet<BlockNumber>>,
     writer: Mutex<Writer>,
     checkpoint_every: Duration,
     _lock: Option<DirLock>,
 }
 
 impl DiskStore {
-    /// Blocks that opening found damaged. They are refused to readers; everything else is served.
-    #[must_use]
-    pub fn damaged(&self) -> &[BlockNumber] {
-        &self.damaged
-    }
-
     fn progress(&self) -> RwLockReadGuard<'_, Progress> {
         self.progress.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -73,19 +75,12 @@ impl DiskStore {
         if writer.poisoned { Err(StoreError::Poisoned) } else { Ok(writer) }
     }
 
-    /// Reads again what failed while something was cut away.
-    fn steady<T>(&self, read: impl Fn() -> Option<Result<T, StoreError>>) -> Result<Option<T>, StoreError> {
-        loop {
-            let cuts = self.progress().cuts;
-            match read() {
-                Some(Err(_)) if self.progress().cuts != cuts => {}
-                done => return done.transpose(),
-            }
-        }
+    fn is_durable(&self, number: BlockNumber) -> bool {
+        number.get() < self.progress().durable
     }
 
-    fn is_published(&self, number: BlockNumber) -> bool {
-        number.get() < self.progress().durable
+    fn is_damaged(&self, number: BlockNumber) -> bool {
+        self.progress().damaged.contains(number.get())
     }
 }
 
@@ -139,12 +134,16 @@ impl BlockStore for DiskStore {
     fn sync(&self) -> Result<Tips, StoreError> {
         let mut writer = self.writer()?;
         let synced = self.sync_now(&mut writer);
-        let tips = writer.note(synced)?;
+        writer.note(synced)?;
+        if self.has_suspects() {
+            let mended = self.mend_suspects(&mut writer);
+            writer.note(mended)?;
+        }
         if writer.is_checkpoint_due(Instant::now(), self.checkpoint_every) {
             let done = self.checkpoint_now(&mut writer);
             writer.note(done)?;
         }
-        Ok(tips)
+        Ok(self.tips())
     }
 
     fn tips(&self) -> Tips {
@@ -152,14 +151,11 @@ impl BlockStore for DiskStore {
     }
 
     fn block(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, StoreError> {
-        self.steady(|| {
-            let held = self.is_published(number);
-            held.then(|| self.media.index.get(number).and_then(|block| self.media.blocks.read_block(&block)))
-        })
+        self.read_block(number)
     }
 
     fn proof(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, StoreError> {
-        self.steady(|| self.has_proof(number).then(|| self.media.read_proof(number)))
+        self.read_proof(number)
     }
 
     fn has_proof(&self, number: BlockNumber) -> bool {
@@ -167,15 +163,22 @@ impl BlockStore for DiskStore {
     }
 
     fn hash_at(&self, number: BlockNumber) -> Option<BlockHash> {
-        let (durable, tip_hash) = {
-            let progress = self.progress();
-            (progress.durable, progress.tip_hash)
-        };
-        match BlockNumber::last_of(durable) {
-            Some(tip) if tip == number => tip_hash,
-            Some(tip) if number < tip => self.media.index.get(number).ok().map(|block| block.hash),
-            _ => None,
-        }
+        self.read_hash(number)
+    }
+
+    fn damaged(&self) -> Vec<BlockNumber> {
+        self.progress().damaged.iter().take(DAMAGED_SHOWN).map(BlockNumber::new).collect()
+    }
+
+    fn repair(&self, number: BlockNumber, bytes: &[u8]) -> Result<Tips, StoreError> {
+        let mut writer = self.writer()?;
+        let repaired = self.repair_now(&mut writer, number, bytes);
+        writer.note(repaired)?;
+        Ok(self.tips())
+    }
+
+    fn scrub(&self, from: BlockNumber, max_bytes: u64) -> Result<Checked, StoreError> {
+        self.scrub_now(from, max_bytes)
     }
 
     fn truncate(&self, last: BlockNumber) -> Result<Tips, StoreError> {

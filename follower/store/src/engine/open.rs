@@ -16,6 +16,7 @@ use crate::{
     lock::DirLock,
     manifest::{self, Manifest},
     media::Media,
+    ranges::Ranges,
     recover,
     segment_size::segment_size,
     writer::LogWriter,
@@ -59,26 +60,33 @@ impl DiskStore {
             media.cut(&manifest.checkpoint)?;
         }
         let blocks = recover::blocks(&media.blocks, &media.index, &manifest)?;
-        let proofs =
-            recover::proofs(&media.proofs, &media.proof_places, &media.index, blocks.count, &manifest)?;
+        let proofs = recover::proofs(&media, blocks.count, &manifest)?;
         let mut writer = writer(&media, segment_size_of(&*disk, options)?, &blocks, &proofs, manifest)?;
         let further = further.into_iter().map(|make| make(&disk)).collect::<Result<Vec<_>, _>>()?;
-        writer.further = FurtherMedia::open(further, writer.manifest.checkpoint.blocks)?;
+        writer.further = FurtherMedia::open(further, &writer.manifest)?;
         soft(writer.further.catch_up(&media, blocks.count))?;
         let tip = BlockNumber::last_of(blocks.count);
         let tip_hash = tip.and_then(|tip| media.index.get(tip).ok()).map(|block| block.hash);
+        let (damaged, headless) = damage(&media, &writer.manifest, &blocks);
         let (applied, durable) = (blocks.count, blocks.count);
         let store = Self {
             disk,
             media,
             chain: RwLock::new(writer.manifest.chain.clone()),
-            progress: RwLock::new(Progress { applied, durable, tip_hash, proofs: proofs.held, cuts: 0 }),
-            damaged: blocks.damaged,
+            progress: RwLock::new(Progress {
+                applied,
+                durable,
+                tip_hash,
+                damaged,
+                proofs: proofs.held,
+                cuts: 0,
+            }),
+            suspects: Mutex::default(),
             writer: Mutex::new(writer),
             checkpoint_every: options.checkpoint_every,
             _lock: lock,
         };
-        store.begin_if_there_is_space()?;
+        store.begin_if_there_is_space(&headless)?;
         Ok(store)
     }
 }
@@ -110,6 +118,19 @@ fn writer(
         has_begun: false,
         manifest,
     })
+}
+
+/// The blocks that are damaged, by the manifest and by what opening met; and those of the latter whose bytes the indexes
+/// find whole, for only their headers are lost.
+fn damage(media: &Media, manifest: &Manifest, blocks: &recover::Blocks) -> (Ranges, Vec<BlockNumber>) {
+    let mut damaged = manifest.damaged.clone().unwrap_or_default();
+    damaged.cut(blocks.count);
+    let is_whole = |number: &&BlockNumber| {
+        media.index.get(**number).is_ok_and(|block| media.blocks.read_block(&block).is_ok())
+    };
+    let (headless, lost): (Vec<_>, Vec<_>) = blocks.damaged.iter().partition(is_whole);
+    lost.into_iter().for_each(|number: &BlockNumber| damaged.insert(number.get(), number.get()));
+    (damaged, headless.into_iter().copied().collect())
 }
 
 /// On a full disk a store is opened and served; what needs space waits until something is to be written.

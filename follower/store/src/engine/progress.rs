@@ -1,6 +1,6 @@
 //! How far the store has come, for readers. Pure.
 
-use crate::{BlockHash, BlockNumber, Tips, index::Applied, proofs::ProofSet};
+use crate::{BlockHash, BlockNumber, Tips, index::Applied, proofs::ProofSet, ranges::Ranges};
 
 /// How far the store has come, for readers.
 pub(super) struct Progress {
@@ -10,6 +10,8 @@ pub(super) struct Progress {
     pub(super) durable: u32,
     /// Of the published tip; none where it is damaged.
     pub(super) tip_hash: Option<BlockHash>,
+    /// Those of them whose bytes are damaged, as far as is known.
+    pub(super) damaged: Ranges,
     /// The published ones.
     pub(super) proofs: ProofSet,
     /// How often something was cut away since the store was opened.
@@ -19,7 +21,10 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn tips(&self) -> Tips {
         let durable = BlockNumber::last_of(self.durable);
-        let published = durable;
+        let published = match self.damaged.first() {
+            Some(lowest) => BlockNumber::last_of(lowest.min(self.durable)),
+            None => durable,
+        };
         let proven = self.proofs.proven().min(published);
         Tips { applied: BlockNumber::last_of(self.applied), durable, published, proven }
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{DiskStore, further::FurtherMedia};
 use crate::{
-    BlockHash, BlockNumber, StoreError, Tips,
+    BlockHash, BlockNumber, StoreError,
     index::Applied,
     manifest::Manifest,
     record::{Owner, owner_of},
@@ -36,6 +36,11 @@ impl Writer {
 
     pub(super) fn has_pending_proof(&self, number: BlockNumber) -> bool {
         self.pending_proofs.iter().any(|pending| pending.number == number)
+    }
+
+    /// Whether nothing waits for a sync, so that the manifest may be replaced at once.
+    pub(super) fn may_mend(&self) -> bool {
+        !self.poisoned && self.pending_blocks.is_empty() && self.pending_proofs.is_empty()
     }
 
     pub(super) fn rolls(&self) -> u64 {
@@ -78,7 +83,7 @@ impl DiskStore {
     ) -> Result<(), StoreError> {
         self.begin_epoch(writer)?;
         let pending = writer.pending_blocks.iter().find(|block| block.number == number);
-        let block = pending.map_or_else(|| self.media.index.get(number), |block| Ok(*block))?;
+        let block = pending.map_or_else(|| self.media.kept(number), |block| Ok(*block))?;
         self.media.proof_places.reserve(number.next().get())?;
         let hash = BlockHash::of(proof);
         let draft = Draft { number, owner: owner_of(&block.hash), hash, payload: proof };
@@ -87,7 +92,7 @@ impl DiskStore {
         Ok(())
     }
 
-    pub(super) fn sync_now(&self, writer: &mut Writer) -> Result<Tips, StoreError> {
+    pub(super) fn sync_now(&self, writer: &mut Writer) -> Result<(), StoreError> {
         writer.blocks.sync()?;
         let blocks = std::mem::take(&mut writer.pending_blocks);
         self.media.index.apply(&blocks).map_err(StoreError::into_poison)?;
@@ -101,7 +106,7 @@ impl DiskStore {
         }
         let mut progress = self.progress_mut();
         proofs.iter().for_each(|proof| progress.proofs.insert(proof.number));
-        Ok(progress.tips())
+        Ok(())
     }
 }
 

@@ -1,7 +1,9 @@
 //! Bytes that were once published and are others now.
 
-use super::{append, check_holds, fresh, killed, number, open, payload, published, sim::SimDisk, try_open};
-use crate::{BlockNumber, BlockStore as _, DiskStore, StoreError};
+use super::{
+    append, check_holds, fresh, killed, number, open, payload, prove, published, sim::SimDisk, try_open,
+};
+use crate::{BlockStore as _, DiskStore, StoreError, index::BlockIndex};
 
 const FIRST: &str = "blocks-00000000.log";
 
@@ -22,11 +24,12 @@ fn one_by_one() -> (SimDisk, DiskStore) {
 }
 
 fn check_served_around(store: &DiskStore, damaged: u32) {
-    assert_eq!(store.tips().published, Some(number(5)));
+    assert_eq!(store.tips().durable, Some(number(5)));
     for n in 0..6 {
         let read = store.block(number(n));
         if n == damaged {
             assert!(matches!(read, Err(StoreError::Damaged { .. })), "block {n}: {read:?}");
+            assert_eq!((store.damaged(), store.tips().published), (vec![number(n)], Some(number(n - 1))));
         } else {
             assert_eq!(read.expect("readable"), Some(payload(n)));
         }
@@ -52,18 +55,20 @@ fn damage_past_the_checkpoint_is_known_by_the_synced_records_behind_it() {
         assert_eq!(store.damaged(), [number(damaged)], "{at}");
         check_served_around(&store, damaged);
         append(&store, 6..8);
-        assert_eq!(store.sync().expect("must sync").published, Some(number(7)));
+        assert_eq!(store.sync().expect("must sync").durable, Some(number(7)));
     }
 }
 
 #[test]
-fn a_record_whose_header_is_damaged_is_read_by_its_indexes() {
+fn a_record_whose_header_is_damaged_is_read_by_its_indexes_and_gets_it_back() {
     for at in [-72, -60, -30, -1] {
         let (disk, _store) = one_by_one();
         disk.corrupt(FIRST, payload_at(&disk, 3).checked_add_signed(at).expect("in the file"));
-        let (_, store) = killed(&disk);
-        assert_eq!(store.damaged(), [number(3)], "{at}");
+        let (disk, store) = killed(&disk);
+        assert_eq!(store.damaged(), [], "{at}");
         check_holds(&store, 6);
+        [BlockIndex::PLACES, BlockIndex::HASHES].into_iter().for_each(|name| disk.forget(name));
+        check_holds(&killed(&disk).1, 6);
     }
 }
 
@@ -86,8 +91,8 @@ fn damage_at_the_end_of_a_segment_is_known_by_the_next_one() {
     let end = disk.bytes(FIRST).iter().rposition(|byte| *byte != 0).expect("has records");
     disk.corrupt(FIRST, end);
     let (_, reopened) = killed(&disk);
-    assert_eq!(reopened.tips().published, Some(number(59)));
-    let [damaged] = *reopened.damaged() else { panic!("{:?}", reopened.damaged()) };
+    assert_eq!(reopened.tips().durable, Some(number(59)));
+    let [damaged] = reopened.damaged()[..] else { panic!("{:?}", reopened.damaged()) };
     assert!(reopened.block(damaged).is_err() && reopened.block(damaged.next()).is_ok());
 }
 
@@ -108,15 +113,20 @@ fn a_tail_that_was_durable_and_is_gone_is_said_and_nothing_is_changed() {
 }
 
 #[test]
-fn a_damaged_proof_is_refused_and_one_past_the_checkpoint_is_fetched_again() {
+fn a_damaged_proof_is_one_not_held_and_can_be_put_again() {
     let (disk, store) = published(3, &[1, 2]);
     let proofs = "proofs-00000000.log";
     let at = disk.bytes(proofs).windows(21).position(|window| window == payload(1)).expect("there");
     disk.corrupt(proofs, at);
+    assert_eq!(store.tips().proven, Some(number(2)));
     assert!(matches!(store.proof(number(1)), Err(StoreError::Damaged { .. })));
+    assert_eq!((store.tips().proven, store.has_proof(number(1))), (None, false));
     assert_eq!(store.proof(number(2)).expect("readable"), Some(payload(2)));
-    let (_, store) = killed(&disk);
-    assert!(store.proof(number(1)).is_err() || !store.has_proof(number(1)));
+    let (disk, store) = killed(&disk);
+    assert_eq!((store.tips().proven, store.has_proof(number(2))), (None, true));
+    prove(&store, &[1]);
+    assert_eq!(store.sync().expect("must sync").proven, Some(number(2)));
+    assert_eq!(killed(&disk).1.proof(number(1)).expect("readable"), Some(payload(1)));
 }
 
 #[test]
@@ -128,7 +138,7 @@ fn a_payload_that_is_a_copy_of_the_log_is_no_record() {
     disk.corrupt(FIRST, at + 399);
     let (_, store) = killed(&disk);
     check_holds(&store, 2);
-    assert_eq!(store.damaged(), &[] as &[BlockNumber]);
+    assert_eq!(store.damaged(), []);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod crashes;
 mod damage;
 mod failing_disk;
 mod fixtures;
+mod healing;
 mod media;
 mod model;
 mod reader;

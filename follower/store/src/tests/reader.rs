@@ -77,7 +77,7 @@ fn verifying_visits_everything_and_names_each_damaged_file_and_byte() {
         ("blocks-00000000.log", 30, Part::Head, 0, 0),
         ("blocks-00000001.log", 30, Part::Head, 18, 0),
         ("proofs-00000000.log", proof + 1, Part::Proof, 1, proof - 72),
-        ("proofs-00000000.log", 9, Part::Head, 1, 0),
+        ("proofs-00000000.log", 9, Part::ProofHead, 1, 0),
         (BlockIndex::PLACES, 5 * 16 + 3, Part::Entry, 5, 5 * 16),
         (BlockIndex::HASHES, 6 * 32 + 9, Part::Entry, 6, 6 * 16),
     ] {

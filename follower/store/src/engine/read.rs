@@ -1,0 +1,79 @@
+//! Reading what is published: verified, without the writer, and again where something was cut meanwhile.
+
+use super::DiskStore;
+use crate::{BlockHash, BlockNumber, StoreError};
+
+impl DiskStore {
+    pub(super) fn read_block(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, StoreError> {
+        loop {
+            let cuts = self.progress().cuts;
+            if !self.is_durable(number) {
+                return Ok(None);
+            }
+            if self.is_damaged(number) {
+                return Err(self.waits(number));
+            }
+            let read = self.read_block_once(number, cuts);
+            if self.progress().cuts == cuts || read.is_ok() {
+                return read.map(Some);
+            }
+        }
+    }
+
+    fn read_block_once(&self, number: BlockNumber, cuts: u64) -> Result<Vec<u8>, StoreError> {
+        let entry = self.media.index.get(number);
+        if let Ok(Ok(bytes)) = entry.as_ref().map(|block| self.media.blocks.read_block(block)) {
+            return Ok(bytes);
+        }
+        let examined = self.media.examine(number, entry)?;
+        if examined.payload.is_err() {
+            self.mark(number, cuts);
+        }
+        self.suspect(number);
+        examined.payload
+    }
+
+    /// That a block is known to be damaged.
+    fn waits(&self, number: BlockNumber) -> StoreError {
+        let entry = self.media.index.get(number);
+        let detail = format!("block {number} is damaged here, and waits to be fetched again");
+        entry.map_or_else(|error| error, |block| self.media.blocks.damaged(block.place.at, &detail))
+    }
+
+    pub(super) fn read_proof(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, StoreError> {
+        loop {
+            let cuts = self.progress().cuts;
+            if !self.progress().proofs.holds(number) {
+                return Ok(None);
+            }
+            let read = self.media.read_proof(number);
+            if read.is_ok() {
+                return read.map(Some);
+            }
+            if self.progress().cuts == cuts {
+                if read.as_ref().is_err_and(StoreError::is_damage) {
+                    self.unprove(number, cuts);
+                    self.suspect(number);
+                }
+                return read.map(Some);
+            }
+        }
+    }
+
+    pub(super) fn read_hash(&self, number: BlockNumber) -> Option<BlockHash> {
+        let (durable, tip_hash) = {
+            let progress = self.progress();
+            (BlockNumber::last_of(progress.durable)?, progress.tip_hash)
+        };
+        if number == durable && tip_hash.is_some() {
+            return tip_hash;
+        }
+        if number > durable {
+            return None;
+        }
+        match self.media.index.get(number) {
+            Ok(block) => Some(block.hash),
+            entry => self.media.examine(number, entry).ok()?.kept.map(|block| block.hash),
+        }
+    }
+}
