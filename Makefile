@@ -23,7 +23,7 @@ cluster-env: ## Print the shell variables that select it, for eval
 images: ## Build the images and load them into the local cluster's nodes if it is up
 	@$(CLUSTER)/packages && $(CLUSTER)/build-images && $(CLUSTER)/load-images --if-up
 
-.PHONY: help demo test test-full lint bench crds advisories
+.PHONY: help demo test test-full lint bench bench-follower crds advisories
 .DEFAULT_GOAL := help
 
 help: ## Show what there is to make
@@ -41,8 +41,14 @@ test-full: ## The same, and half a million crashes of the store
 lint: ## Check formatting, lints, docs and licences
 	@scripts/lint
 
-bench: cluster-up images ## Measure; prints a line a figure and writes target/bench.json
+bench: ## Measure; prints a line a figure and writes target/bench.json
+	@rm -f target/bench.json
+	@$(MAKE) --no-print-directory bench-follower cluster-up images
 	@cargo run --quiet -p tidemark-e2e -- bench
+
+bench-follower: ## Measure only what needs no cluster; FIGURES="NAME…" names the figures
+	@cargo build --quiet --release -p tidemark-follower -p tidemark-bench
+	@$(CARGO_TARGET_DIR)/release/tidemark-bench run $(FIGURES)
 
 crds: ## Write crds/ anew from the Rust types
 	@cargo run --quiet -p tidemark-operator -- crd > crds/storereplicasets.yaml.new && mv crds/storereplicasets.yaml.new crds/storereplicasets.yaml

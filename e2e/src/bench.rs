@@ -6,10 +6,10 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use tidemark_report::{Figure, join_json, percentile};
 
 use crate::{
     install,
-    report::{self, Figure, percentile},
     scene::{Primary, SET, Scene},
     story::Watch,
     target::Target,
@@ -30,7 +30,7 @@ struct Cut {
     last_stale: Duration,
 }
 
-/// Cuts followers off `cuts` times, prints a line a figure and writes them to `json`.
+/// Cuts followers off `cuts` times, prints a line a figure and joins them to those in `json`.
 ///
 /// # Errors
 /// If a cut or a return does not happen; a goal that is missed is reported, not an error.
@@ -46,7 +46,7 @@ pub async fn run(target: &Target, cuts: usize, json: &Path) -> Result<()> {
     scene.strike().await?;
     let figures = figures(&seen);
     figures.iter().for_each(|figure| println!("{}", figure.line()));
-    report::write_json(&figures, json)
+    join_json(&figures, json)
 }
 
 async fn measure(scene: &Scene, cuts: usize) -> Result<Vec<Cut>> {
@@ -82,7 +82,7 @@ async fn cut_once(scene: &Scene, victim: &str) -> Result<Cut> {
 fn figures(seen: &[Cut]) -> Vec<Figure> {
     let unready: Vec<_> = seen.iter().map(|cut| cut.unready).collect();
     let stale: Vec<_> = seen.iter().map(|cut| cut.last_stale).collect();
-    let mut figures = vec![Figure::count("cuts", seen.len(), None)];
+    let mut figures = vec![Figure::count("cuts", seen.len())];
     for (name, values) in [("crossing_to_unready_poll", unready), ("crossing_to_last_stale_read_poll", stale)]
     {
         for (percent, goal) in [(50, None), (99, Some(GOAL))] {

@@ -11,7 +11,6 @@ pub mod fault;
 pub mod install;
 pub mod observe;
 pub mod programs;
-pub mod report;
 pub mod rpc;
 pub mod scene;
 pub mod scripted;
