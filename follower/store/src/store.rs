@@ -92,9 +92,9 @@ pub trait BlockStore: Send + Sync + 'static {
     /// File errors; poison. Damage is none.
     fn scrub(&self, from: BlockNumber, max_bytes: u64) -> Result<Checked, StoreError>;
 
-    /// Durably drops every block and proof above `last`. What is dropped is gone: callers keep a copy first.
+    /// Durably drops every block and proof above `last`, and keeps them in an export file in `quarantine/` first.
     ///
     /// # Errors
-    /// File errors; `SyncFailed`, which is poison.
+    /// `DiskFull`, after which nothing was dropped; `Damaged` when nothing knows where `last` ends; file errors; poison.
     fn truncate(&self, last: BlockNumber) -> Result<Tips, StoreError>;
 }

@@ -100,12 +100,17 @@ impl DiskStore {
             return Ok(());
         }
         let block = self.media.kept(last)?;
+        let epoch = writer.manifest.next_epoch();
+        if let (Some(chain), Some(tip)) =
+            (writer.manifest.chain.clone(), BlockNumber::last_of(self.progress().durable))
+        {
+            self.quarantine(chain, last.next(), tip, epoch)?;
+        }
         let blocks_end = block.place.end();
         let mut proofs = self.progress().proofs.clone();
         proofs.cut(last);
         let (blocks, proofs_end) = (last.next().get(), writer.proofs.end());
         let checkpoint = Checkpoint { blocks, blocks_end, proofs_end, proven: proofs.proven() };
-        let epoch = writer.manifest.next_epoch();
         let begun = Manifest { checkpoint, epoch, cutting: true, ..writer.manifest.clone() };
         self.replace_manifest(writer, begun.clone())?;
         let cuts = self.progress().cuts + 1;

@@ -9,6 +9,7 @@ mod further;
 mod mend;
 mod open;
 mod progress;
+mod quarantine;
 mod read;
 mod repair;
 mod write;

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     DiskStore, Options, StoreBuilder, builder::MediumFactory, further::FurtherMedia, progress::Progress,
-    write::Writer,
+    quarantine, write::Writer,
 };
 use crate::{
     BlockNumber, StoreError,
@@ -55,6 +55,7 @@ impl DiskStore {
     ) -> Result<Self, StoreError> {
         let manifest = Manifest::load(&*disk)?.map_or_else(|| begin(&*disk), Ok)?;
         recover::remove_unfinished(&*disk)?;
+        quarantine::remove_unfinished(&*disk)?;
         let media = Media::open(&disk, manifest.id().unwrap_or_default(), options.growth)?;
         if manifest.cutting {
             media.cut(&manifest.checkpoint)?;

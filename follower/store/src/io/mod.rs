@@ -10,7 +10,7 @@ use std::{io, path::PathBuf, sync::Arc};
 pub(crate) use read_only::ReadOnly;
 pub use real::RealDisk;
 
-/// A flat directory of files. A full volume is `StorageFull` or `QuotaExceeded`.
+/// A directory of files. A full volume is `StorageFull` or `QuotaExceeded`.
 pub trait Disk: Send + Sync {
     /// Opens a file that exists.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
@@ -24,6 +24,8 @@ pub trait Disk: Send + Sync {
     fn list(&self) -> io::Result<Vec<String>>;
     /// Makes every name durable.
     fn sync_dir(&self) -> io::Result<()>;
+    /// A directory in this one, made if there is none. Its name is durable after `sync_dir` of this one.
+    fn dir(&self, name: &str) -> io::Result<Arc<dyn Disk>>;
     /// Size of the volume, in bytes.
     fn volume(&self) -> io::Result<u64>;
     /// What a file is called in messages.

@@ -41,6 +41,10 @@ impl Disk for ReadOnly {
         Ok(())
     }
 
+    fn dir(&self, _name: &str) -> io::Result<Arc<dyn Disk>> {
+        refused()
+    }
+
     fn volume(&self) -> io::Result<u64> {
         self.0.volume()
     }

@@ -67,6 +67,14 @@ impl Disk for RealDisk {
         File::open(&self.dir)?.sync_all()
     }
 
+    fn dir(&self, name: &str) -> io::Result<Arc<dyn Disk>> {
+        let dir = self.path(name);
+        match fs::create_dir(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(Arc::new(Self { dir, writable: self.writable })),
+        }
+    }
+
     fn volume(&self) -> io::Result<u64> {
         let volume = statvfs(&self.dir)?;
         Ok(volume.f_blocks.saturating_mul(volume.f_frsize))

@@ -8,6 +8,7 @@ mod fixtures;
 mod healing;
 mod media;
 mod model;
+mod quarantine;
 mod reader;
 mod reading;
 mod recovery;

@@ -83,17 +83,22 @@ struct Inner {
     points: Option<Vec<State>>,
 }
 
-/// The disk; clones share it.
+/// The disk, or a directory of it; clones share it.
 #[derive(Clone)]
-pub(super) struct SimDisk(Arc<Mutex<Inner>>);
+pub(super) struct SimDisk {
+    inner: Arc<Mutex<Inner>>,
+    /// What the names in this directory start with.
+    dir: String,
+}
 
 impl SimDisk {
     pub(super) fn new(state: State) -> Self {
-        Self(Arc::new(Mutex::new(Inner { state, faults: Faults::default(), points: None })))
+        let inner = Inner { state, faults: Faults::default(), points: None };
+        Self { inner: Arc::new(Mutex::new(inner)), dir: String::new() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().expect("no test panics while it holds the disk")
+        self.inner.lock().expect("no test panics while it holds the disk")
     }
 
     pub(super) fn set(&self, change: impl FnOnce(&mut Faults)) {
@@ -114,6 +119,16 @@ impl SimDisk {
 
     pub(super) fn state(&self) -> State {
         self.inner().state.clone()
+    }
+
+    fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.dir)
+    }
+
+    /// The names of the files in a directory.
+    pub(super) fn names(&self, dir: &str) -> Vec<String> {
+        let inner = self.inner();
+        inner.state.names.keys().filter_map(|name| name.strip_prefix(dir)).map(str::to_owned).collect()
     }
 
     /// Changes a live and durable byte of a file, as a failing medium does.
@@ -197,7 +212,20 @@ fn apply_naming(names: &mut BTreeMap<String, usize>, naming: &Naming) {
     }
 }
 
+/// Whether a name is of a file right in a directory.
+fn is_in(name: &str, dir: &str) -> bool {
+    name.strip_prefix(dir).is_some_and(|name| !name.contains('/'))
+}
+
 impl State {
+    /// Makes the names in one directory durable, those in others not.
+    fn sync_names(&mut self, dir: &str) {
+        self.durable_names.retain(|name, _| !is_in(name, dir));
+        let names = self.names.iter().filter(|(name, _)| is_in(name, dir));
+        self.durable_names.extend(names.map(|(name, id)| (name.clone(), *id)));
+        self.renamings.retain(|naming| naming.iter().all(|(name, _)| !is_in(name, dir)));
+    }
+
     /// What is there after a crash now.
     pub(super) fn crash(&self, fate: Fate, rng: &mut StdRng) -> Self {
         let mut names = self.durable_names.clone();
@@ -206,6 +234,10 @@ impl State {
                 apply_naming(&mut names, naming);
             }
         }
+        let reachable: Vec<_> = names.keys().cloned().collect();
+        names.retain(|name, _| {
+            name.rsplit_once('/').is_none_or(|(dir, _)| reachable.iter().any(|name| name == dir))
+        });
         let files = self.files.iter().map(|file| file.crash(fate, rng)).collect();
         Self { durable_names: names.clone(), names, renamings: Vec::new(), files }
     }
@@ -279,7 +311,7 @@ impl Disk for SimDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let inner = self.inner();
         inner.check()?;
-        let id = *inner.state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let id = *inner.state.names.get(&self.full(name)).ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(SimFile { disk: self.clone(), id }))
     }
 
@@ -288,40 +320,54 @@ impl Disk for SimDisk {
         inner.point()?;
         let id = inner.state.files.len();
         inner.state.files.push(Content::default());
-        inner.name(vec![(name.to_owned(), Some(id))]);
+        inner.name(vec![(self.full(name), Some(id))]);
         Ok(Arc::new(SimFile { disk: self.clone(), id }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut inner = self.inner();
         inner.point()?;
-        let id = *inner.state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
-        inner.name(vec![(from.to_owned(), None), (to.to_owned(), Some(id))]);
+        let id = *inner.state.names.get(&self.full(from)).ok_or(io::ErrorKind::NotFound)?;
+        inner.name(vec![(self.full(from), None), (self.full(to), Some(id))]);
         Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut inner = self.inner();
         inner.point()?;
-        inner.state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
-        inner.name(vec![(name.to_owned(), None)]);
+        inner.state.names.get(&self.full(name)).ok_or(io::ErrorKind::NotFound)?;
+        inner.name(vec![(self.full(name), None)]);
         Ok(())
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
         let inner = self.inner();
         inner.check()?;
-        Ok(inner.state.names.keys().cloned().collect())
+        let names = inner.state.names.keys().filter_map(|name| name.strip_prefix(&self.dir));
+        Ok(names.filter(|name| !name.contains('/')).map(str::to_owned).collect())
     }
 
     fn sync_dir(&self) -> io::Result<()> {
         let mut inner = self.inner();
         inner.point()?;
         if inner.synced()? {
-            inner.state.durable_names = inner.state.names.clone();
-            inner.state.renamings.clear();
+            inner.state.sync_names(&self.dir);
         }
         Ok(())
+    }
+
+    fn dir(&self, name: &str) -> io::Result<Arc<dyn Disk>> {
+        let mut inner = self.inner();
+        inner.check()?;
+        let full = self.full(name);
+        if !inner.state.names.contains_key(&full) {
+            inner.point()?;
+            inner.state.files.push(Content::default());
+            let id = inner.state.files.len() - 1;
+            inner.name(vec![(full.clone(), Some(id))]);
+        }
+        drop(inner);
+        Ok(Arc::new(Self { inner: Arc::clone(&self.inner), dir: format!("{full}/") }))
     }
 
     fn volume(&self) -> io::Result<u64> {
@@ -329,7 +375,7 @@ impl Disk for SimDisk {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        PathBuf::from("/sim").join(name)
+        PathBuf::from("/sim").join(self.full(name))
     }
 }
 
