@@ -17,4 +17,5 @@ pub mod server;
 pub mod size;
 pub mod state;
 pub mod sync;
+pub mod tools;
 pub mod upstream;

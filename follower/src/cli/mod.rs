@@ -3,12 +3,18 @@
 mod follow;
 mod produce;
 mod serve;
+mod tools;
 mod values;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::values::{duration, interval, positive, upstream_url};
-pub use self::{follow::FollowArgs, produce::ProduceArgs, serve::ServeArgs};
+pub use self::{
+    follow::FollowArgs,
+    produce::ProduceArgs,
+    serve::ServeArgs,
+    tools::{ExportArgs, ImportArgs, InspectArgs, Output, Tool, ToolArgs, VerifyArgs},
+};
 
 /// Copies a chain of blocks and their proofs from an upstream store and serves it to readers.
 #[derive(Debug, Parser)]
@@ -41,6 +47,9 @@ pub enum Command {
     Follow(FollowArgs),
     /// Make a development chain, or replay a recorded one, and serve it.
     Produce(ProduceArgs),
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the command's help")]
+    Tool(Tool),
 }
 
 /// What a block is.

@@ -57,7 +57,7 @@ pub async fn run(
     options: &RestoreOptions,
     marker: &Marker,
 ) -> Result<(), RestoreError> {
-    let whole = replica.published().is_some() && !marker.is_set();
+    let whole = replica.held().is_some() && !marker.is_set();
     if options.from.len() > 1 && options.from.iter().any(|source| matches!(source, RestoreSource::File(_))) {
         return Err(RestoreError::FileAmongOthers);
     }
@@ -103,7 +103,7 @@ async fn from_stores(
         if lenient {
             surveyed.retain(is_there);
         }
-        match decide(&surveyed, replica.genesis(), replica.published())? {
+        match decide(&surveyed, replica.genesis(), replica.held())? {
             Decision::Copy(at) => {
                 marker.set().await?;
                 lenient = false;
@@ -134,7 +134,7 @@ async fn copy_from(replica: &Arc<Replica>, source: &Surveyed) -> Result<(), Rest
     let Ok((upstream, status)) = &source.answer else { return Ok(()) };
     replica.set_state(State::Syncing, &format!("restoring up to block {} from {}", status.tip, source.name));
     replica.pin(status.genesis).await?;
-    if let Some(held) = replica.published() {
+    if let Some(held) = replica.held() {
         same_block(upstream, replica, held, status.tip).await.map_err(|trouble| named(source, trouble))?;
     }
     match copy(upstream, replica, *status).await {
@@ -159,7 +159,7 @@ async fn agree(replica: &Arc<Replica>, surveyed: &[Surveyed]) -> Result<(), Rest
         }
     }
     tracing::info!(
-        tip = replica.published().map(tidemark_store::BlockNumber::get),
+        tip = replica.held().map(tidemark_store::BlockNumber::get),
         "every block of the sources is held"
     );
     Ok(())

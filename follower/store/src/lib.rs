@@ -44,6 +44,6 @@ pub use hash::{BlockHash, Commitment, ParseCommitmentError};
 pub use medium::{LoggedBlock, Medium};
 pub use metadata::{FORMAT_VERSION, Metadata, OLDEST_VERSION};
 pub use number::BlockNumber;
-pub use reader::StoreReader;
+pub use reader::{Location, Segment, StoreReader};
 pub use store::{BlockStore, Tips};
 pub use table::Table;

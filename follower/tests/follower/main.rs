@@ -13,3 +13,4 @@ mod proxy;
 mod restoring;
 mod scripted;
 mod serving;
+mod tools;

@@ -4,6 +4,7 @@
 //! entries are written only for blocks that are synced. What was cut meanwhile shows as another epoch in the manifest,
 //! upon which everything is read anew.
 
+mod layout;
 mod snapshot;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+pub use self::layout::{Location, Segment};
 use self::snapshot::Snapshot;
 use crate::{
     BlockHash, BlockNumber, Checked, Metadata, StoreError, Tips,

@@ -15,7 +15,7 @@ const NO_GROWTH: u32 = 1;
 pub(super) struct Snapshot {
     pub(super) manifest: Manifest,
     pub(super) tips: Tips,
-    media: Media,
+    pub(super) media: Media,
 }
 
 impl Snapshot {
