@@ -103,6 +103,14 @@ pub enum StoreError {
         /// The newest.
         known: u32,
     },
+    /// The directory is of the newest version already.
+    #[error("{path} is of format version {version} already: there is nothing to migrate", path = path.display())]
+    NothingToMigrate {
+        /// The metadata file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
     /// The disk lost what it had confirmed as durable. Nothing was changed.
     #[error(
         "the disk of {path} lost blocks it had confirmed as durable: block {confirmed} was, {held} is the last one left; check the disk, then restore the directory from a backup, or move it away to fetch the chain anew",

@@ -12,7 +12,8 @@ use crate::{
 };
 
 pub(crate) const FILE: &str = "metadata.json";
-pub(crate) const TEMPORARY: &str = "metadata.json.new";
+/// The end of the name of a file that replaces another.
+const UNFINISHED: &str = ".new";
 
 /// What is known to be durable. It never says more than the disk holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +113,7 @@ impl Manifest {
     /// `UnknownVersion` for that of another release; `BadMetadata` for what is none at all; file errors.
     pub(crate) fn load(disk: &dyn Disk) -> Result<Option<Self>, StoreError> {
         let path = disk.path(FILE);
-        let bytes = match read(disk) {
+        let bytes = match read_file(disk, FILE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.map_err(StoreError::io("read", &path))?,
         };
@@ -136,17 +137,34 @@ impl Manifest {
     /// # Errors
     /// `DiskFull`, after which the old one stands; poison where that is not known.
     pub(crate) fn replace(&self, disk: &dyn Disk) -> Result<(), StoreError> {
-        let (path, bytes) = (disk.path(FILE), self.encode());
-        let file = disk.create(TEMPORARY).map_err(StoreError::io("make", disk.path(TEMPORARY)))?;
-        file.write_at(&bytes, 0).map_err(StoreError::io("write", disk.path(TEMPORARY)))?;
-        file.sync().map_err(StoreError::sync_failed(&path))?;
-        disk.rename(TEMPORARY, FILE).map_err(StoreError::sync_failed(&path))?;
-        disk.sync_dir().map_err(StoreError::sync_failed(path))
+        self.write(disk, FILE)
+    }
+
+    /// Durably writes the manifest under another name.
+    ///
+    /// # Errors
+    /// As those of `replace`.
+    pub(crate) fn write(&self, disk: &dyn Disk, name: &str) -> Result<(), StoreError> {
+        replace_file(disk, name, &self.encode())
     }
 }
 
-fn read(disk: &dyn Disk) -> io::Result<Vec<u8>> {
-    let file = disk.open(FILE)?;
+/// Durably replaces a small file as a whole, so that a crash leaves the old or the new.
+///
+/// # Errors
+/// `DiskFull`, after which the old one stands; poison where that is not known.
+pub(crate) fn replace_file(disk: &dyn Disk, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    let (path, temporary) = (disk.path(name), format!("{name}{UNFINISHED}"));
+    let file = disk.create(&temporary).map_err(StoreError::io("make", disk.path(&temporary)))?;
+    file.write_at(bytes, 0).map_err(StoreError::io("write", disk.path(&temporary)))?;
+    file.sync().map_err(StoreError::sync_failed(&path))?;
+    disk.rename(&temporary, name).map_err(StoreError::sync_failed(&path))?;
+    disk.sync_dir().map_err(StoreError::sync_failed(path))
+}
+
+/// The bytes of a small file.
+pub(crate) fn read_file(disk: &dyn Disk, name: &str) -> io::Result<Vec<u8>> {
+    let file = disk.open(name)?;
     let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(0)];
     file.read_at(&mut bytes, 0)?;
     Ok(bytes)

@@ -63,7 +63,7 @@ impl DiskStore {
     }
 
     /// Syncs the media first, for the manifest says what they hold.
-    fn replace_manifest(&self, writer: &mut Writer, manifest: Manifest) -> Result<(), StoreError> {
+    pub(super) fn replace_manifest(&self, writer: &mut Writer, manifest: Manifest) -> Result<(), StoreError> {
         self.media.sync_derived()?;
         writer.further.sync()?;
         let manifest = self.listing(writer, manifest);
@@ -73,7 +73,7 @@ impl DiskStore {
     }
 
     /// A manifest with what is damaged of its blocks, and how far each medium can be trusted, if its version has that.
-    fn listing(&self, writer: &Writer, mut manifest: Manifest) -> Manifest {
+    pub(super) fn listing(&self, writer: &Writer, mut manifest: Manifest) -> Manifest {
         let count = manifest.checkpoint.blocks;
         if let Some(damaged) = &mut manifest.damaged {
             *damaged = self.progress().damaged.coarse(DAMAGED_RUNS);
@@ -87,7 +87,7 @@ impl DiskStore {
     }
 
     /// What is synced and indexed. Everything written must be.
-    fn reached(&self, writer: &Writer) -> Checkpoint {
+    pub(super) fn reached(&self, writer: &Writer) -> Checkpoint {
         let progress = self.progress();
         let (blocks_end, proofs_end) = (writer.blocks.synced(), writer.proofs.synced());
         Checkpoint { blocks: progress.durable, blocks_end, proofs_end, proven: progress.proofs.proven() }

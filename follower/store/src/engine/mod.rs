@@ -12,6 +12,7 @@ mod progress;
 mod quarantine;
 mod read;
 mod repair;
+mod upgrade;
 mod write;
 
 use std::{
@@ -47,7 +48,7 @@ impl Default for Options {
 }
 
 /// How many damaged blocks are named at once.
-const DAMAGED_SHOWN: usize = 1000;
+pub(crate) const DAMAGED_SHOWN: usize = 1000;
 
 /// A store in one directory, which no other process may open meanwhile.
 pub struct DiskStore {

@@ -11,11 +11,12 @@ use super::{
     quarantine, write::Writer,
 };
 use crate::{
-    BlockNumber, StoreError,
+    BlockNumber, FORMAT_VERSION, StoreError,
     io::Disk,
     lock::DirLock,
     manifest::{self, Manifest},
     media::Media,
+    migrate,
     ranges::Ranges,
     recover,
     segment_size::segment_size,
@@ -56,6 +57,9 @@ impl DiskStore {
         let manifest = Manifest::load(&*disk)?.map_or_else(|| begin(&*disk), Ok)?;
         recover::remove_unfinished(&*disk)?;
         quarantine::remove_unfinished(&*disk)?;
+        if manifest.version == FORMAT_VERSION {
+            migrate::remove_left_over(&*disk)?;
+        }
         let media = Media::open(&disk, manifest.id().unwrap_or_default(), options.growth)?;
         if manifest.cutting {
             media.cut(&manifest.checkpoint)?;

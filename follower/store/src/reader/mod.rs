@@ -73,6 +73,12 @@ impl StoreReader {
         self.snapshot().tips
     }
 
+    /// The damaged blocks that the metadata lists, lowest first, a thousand at most.
+    #[must_use]
+    pub fn damaged(&self) -> Vec<BlockNumber> {
+        self.snapshot().damaged()
+    }
+
     /// The bytes of a block; none when there is none of that number, or no longer.
     ///
     /// # Errors

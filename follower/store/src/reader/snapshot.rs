@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use crate::{
     BlockHash, BlockNumber, Checked, StoreError, Tips,
+    engine::DAMAGED_SHOWN,
     io::Disk,
     manifest::{self, Manifest},
     media::Media,
+    ranges::Ranges,
 };
 
 /// Index files never grow here.
@@ -36,6 +38,12 @@ impl Snapshot {
         let now = load(disk)?;
         Ok((now.epoch, &now.id, now.cutting)
             == (self.manifest.epoch, &self.manifest.id, self.manifest.cutting))
+    }
+
+    pub(super) fn damaged(&self) -> Vec<BlockNumber> {
+        let durable = self.tips.durable;
+        let known = self.manifest.damaged.iter().flat_map(Ranges::iter).map(BlockNumber::new);
+        known.take_while(|number| durable >= Some(*number)).take(DAMAGED_SHOWN).collect()
     }
 
     fn holds(&self, number: BlockNumber) -> bool {
@@ -102,7 +110,9 @@ fn tips(media: &Media, manifest: &Manifest) -> Result<Tips, StoreError> {
         }
     }
     let durable = BlockNumber::last_of(count);
-    Ok(Tips { applied: durable, durable, published: durable, proven: proven.min(durable) })
+    let lowest = manifest.damaged.as_ref().and_then(Ranges::first).filter(|lowest| *lowest < count);
+    let published = lowest.map_or(durable, BlockNumber::last_of);
+    Ok(Tips { applied: durable, durable, published, proven: proven.min(published) })
 }
 
 /// The number behind the proven tip, if its proof is indexed.

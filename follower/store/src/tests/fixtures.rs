@@ -13,11 +13,17 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{GENESIS, SMALL, append, payload, prove};
-use crate::{BlockStore as _, DiskStore, Metadata, io::RealDisk};
+use super::{
+    GENESIS, SMALL, append, check_holds, number, payload, prove,
+    sim::{SimDisk, State},
+};
+use crate::{
+    BlockStore as _, DiskStore, FORMAT_VERSION, Metadata, OLDEST_VERSION, StoreReader,
+    io::{Disk as _, RealDisk},
+};
 
-const COUNT: u32 = 30;
-const DAMAGED: u32 = 5;
+pub(super) const COUNT: u32 = 30;
+pub(super) const DAMAGED: u32 = 5;
 const PROVEN: u32 = 20;
 
 fn open(dir: &Path) -> DiskStore {
@@ -66,10 +72,76 @@ fn make(dir: &Path) {
     corrupt(dir, DAMAGED, 3);
 }
 
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/tests/fixtures").join(name)
+}
+
+/// A fixture on a simulated disk.
+pub(super) fn load(name: &str) -> SimDisk {
+    let disk = SimDisk::new(State::default());
+    for entry in fs::read_dir(path(name)).expect("listable") {
+        let entry = entry.expect("listable");
+        let file = disk.create(&entry.file_name().to_string_lossy()).expect("makes");
+        file.write_at(&fs::read(entry.path()).expect("readable"), 0).expect("writes");
+        file.sync().expect("syncs");
+    }
+    disk.sync_dir().expect("syncs");
+    disk
+}
+
+/// Opens a copy, and checks what must be in it.
+fn check(dir: &Path, version: u32) {
+    let copied = TempDir::new().expect("temp dir");
+    copy(dir, copied.path());
+    let reader = StoreReader::open(copied.path()).expect("must open");
+    assert_eq!((reader.version(), reader.tips().durable), (version, Some(number(COUNT - 1))));
+    let store = open(copied.path());
+    assert_eq!(store.metadata(), Some(Metadata::new("opaque", GENESIS)));
+    let tips = store.tips();
+    assert_eq!((tips.durable, tips.proven), (Some(number(COUNT - 1)), Some(number(PROVEN))));
+    for n in 0..COUNT {
+        let block = store.block(number(n));
+        if n == DAMAGED {
+            assert!(block.is_err())
+        } else {
+            assert_eq!(block.expect("readable"), Some(payload(n)))
+        }
+        let has_proof = (1..=PROVEN).contains(&n) || n == PROVEN + 2;
+        assert_eq!(store.proof(number(n)).expect("readable"), has_proof.then(|| payload(n)));
+    }
+    assert_eq!(
+        (store.block(number(COUNT)).expect("readable"), store.damaged()),
+        (None, vec![number(DAMAGED)])
+    );
+    append(&store, COUNT..COUNT + 9);
+    store.sync().expect("must sync");
+    drop(store);
+    let store = open(copied.path());
+    assert_eq!(store.tips().durable, Some(number(COUNT + 8)));
+    let is_known = version > 1;
+    assert_eq!(store.damaged(), if is_known { vec![number(DAMAGED)] } else { vec![] });
+    store.repair(number(DAMAGED), &payload(DAMAGED)).expect("must take it");
+    check_holds(&store, COUNT + 9);
+    drop(store);
+    assert_eq!(
+        StoreReader::open(copied.path()).expect("must open").version(),
+        version,
+        "it stays what it is"
+    );
+}
+
+#[test]
+fn directories_of_every_known_version_are_opened_used_and_healed() {
+    for version in OLDEST_VERSION..=FORMAT_VERSION {
+        check(&path(&format!("v{version}")), version);
+    }
+}
+
 #[test]
 fn what_this_release_writes_is_a_fixture() {
     let dir = TempDir::new().expect("temp dir");
     let asked = std::env::var_os("TIDEMARK_STORE_FIXTURE").map(PathBuf::from);
-    let dir = asked.as_deref().unwrap_or(dir.path());
-    make(dir);
+    let dir = asked.unwrap_or_else(|| dir.path().join("made"));
+    make(&dir);
+    check(&dir, FORMAT_VERSION);
 }

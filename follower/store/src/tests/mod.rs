@@ -7,6 +7,7 @@ mod failing_disk;
 mod fixtures;
 mod healing;
 mod media;
+mod migration;
 mod model;
 mod quarantine;
 mod reader;

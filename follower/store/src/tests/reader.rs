@@ -118,6 +118,16 @@ fn blocks_are_read_without_any_index_entry_of_theirs() {
 }
 
 #[test]
+fn damage_that_is_known_lowers_what_is_published_for_the_reader_too() {
+    let (disk, store) = one_proven();
+    disk.corrupt("blocks-00000000.log", disk.find("blocks-00000000.log", &payload(3)));
+    assert!(store.block(number(3)).is_err());
+    let reader = reader(&disk);
+    assert_eq!((reader.tips(), reader.damaged()), (store.tips(), vec![number(3)]));
+    assert!(reader.block(number(3)).is_err() && reader.block(number(4)).is_ok());
+}
+
+#[test]
 fn a_directory_in_use_is_read() {
     let dir = tempfile::TempDir::new().expect("temp dir");
     let store = crate::DiskStore::open(dir.path()).expect("must open");
