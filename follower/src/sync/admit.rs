@@ -16,9 +16,9 @@ use crate::upstream::{Peer, Upstream, UpstreamError, UpstreamStatus};
 
 /// Checks everything a session relies on; the genesis of the chain both have.
 pub(super) async fn admit<U: Upstream>(link: &Link<U>, context: &Context) -> Result<Commitment, Trouble> {
-    let status = observe(link, context).await.map_err(frozen)?;
     let held = context.replica.held();
-    let peer = ancestry::check(link, context, held).await?;
+    let peer = ancestry::check(link, context, held).await.map_err(frozen)?;
+    let status = observe(link, context).await.map_err(frozen)?;
     if let Some(held) = held {
         same_chain(link, context, peer, held, status.tip).await?;
     }

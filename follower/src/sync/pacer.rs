@@ -16,11 +16,17 @@ const WIDE: usize = 8;
 /// The longest pause between two questions for the same proof, in pauses.
 const LONGEST: u32 = 8;
 
-/// Learns how long after its block a proof comes.
+/// By this part of itself the delay shrinks with a proof that was there at the first question…
+const SHRINK: u32 = 256;
+/// … and by as much again for every so many of them in a row.
+const ROW: u32 = 16;
+
+/// Learns how long after its block a proof comes: the delay at which nine of ten are there at the first question.
 #[derive(Debug, Default)]
 pub(super) struct ProofPacer {
     arrivals: VecDeque<(BlockNumber, Instant)>,
     delay: Option<Duration>,
+    hits: u32,
     misses: u32,
     last_miss: Option<Instant>,
 }
@@ -45,11 +51,15 @@ impl ProofPacer {
         self.last_miss = None;
     }
 
-    /// A proof that was there at the first question may have been there earlier: the next is asked for sooner.
+    /// A proof that was there at the first question may have been there earlier: the next is asked for a little sooner.
+    /// One that was not there came at most as late as it was seen.
     fn learn(&mut self, seen: Duration) {
+        self.hits = if self.misses == 0 { self.hits.saturating_add(1) } else { 0 };
         self.delay = match self.delay {
-            Some(delay) if self.misses == 0 => Some(delay * 15 / 16),
-            Some(delay) => Some((delay * 7 + seen) / 8),
+            Some(delay) if self.misses == 0 => {
+                Some(delay - (delay / SHRINK * (1 + self.hits / ROW)).min(delay / 4))
+            }
+            Some(delay) => Some(delay.max(seen)),
             None => Some(seen).filter(|_| self.misses > 0),
         };
     }
@@ -130,8 +140,53 @@ mod tests {
         pacer.block_arrived(1.into(), start);
         pacer.missed(start);
         pacer.proof_arrived(1.into(), start + seconds(60));
-        (0..64).for_each(|_| pacer.proof_arrived(1.into(), start + seconds(60)));
+        (0..256).for_each(|_| pacer.proof_arrived(1.into(), start + seconds(60)));
         assert!(pacer.due(1.into(), PAUSE, start) < start + seconds(2));
+    }
+
+    /// How many questions are asked until the proofs of `blocks` blocks are there, which are made once a second and
+    /// proven so late; and how late after its proof the last one was fetched.
+    fn simulate(blocks: u32, late: impl Fn(u32) -> Duration) -> (u32, Duration) {
+        let start = Instant::now();
+        let there = |number: u32| start + PAUSE * number + late(number);
+        let (mut now, mut next, mut questions, mut pacer) = (start, 1, 0, ProofPacer::default());
+        while next <= blocks {
+            let tip = u32::try_from((now - start).as_secs()).expect("small").min(blocks);
+            pacer.block_arrived(tip.into(), now);
+            let due = |number: u32, now| pacer.due(number.into(), PAUSE, now);
+            let wanted = (next..=tip).take(pacer.width());
+            let asked: Vec<u32> = wanted.filter(|number| due(*number, now) <= now).collect();
+            let held: Vec<u32> = asked.iter().copied().take_while(|number| there(*number) <= now).collect();
+            questions += u32::try_from(asked.len()).expect("small");
+            held.iter().for_each(|number| pacer.proof_arrived((*number).into(), now));
+            if held.len() < asked.len() {
+                pacer.missed(now);
+            }
+            next += u32::try_from(held.len()).expect("small");
+            now += Duration::from_millis(10);
+        }
+        (questions, now - there(blocks))
+    }
+
+    /// Every question costs its block's bytes again.
+    #[test]
+    fn proofs_that_are_20_seconds_late_cost_at_most_half_a_question_more_than_they_must() {
+        let (questions, behind) = simulate(600, |_| seconds(20));
+        assert!(questions <= 900, "{questions} questions for 600 proofs");
+        assert!(behind < seconds(4), "{behind:?} behind");
+        let scattered =
+            |number: u32| seconds(18) + Duration::from_millis(u64::from(number * 2_654_435 % 4000));
+        let (questions, behind) = simulate(600, scattered);
+        assert!(questions <= 900, "{questions} questions for 600 scattered proofs");
+        assert!(behind < seconds(8), "{behind:?} behind");
+    }
+
+    #[test]
+    fn a_prover_that_gets_faster_or_slower_is_followed() {
+        let (questions, behind) = simulate(600, |number| seconds(if number < 300 { 20 } else { 5 }));
+        assert!(questions <= 900 && behind < seconds(6), "{questions} questions, {behind:?} behind");
+        let (questions, behind) = simulate(600, |number| seconds(if number < 300 { 5 } else { 40 }));
+        assert!(questions <= 900 && behind < seconds(8), "{questions} questions, {behind:?} behind");
     }
 
     #[test]

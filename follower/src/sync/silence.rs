@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::{
     Trouble,
@@ -17,6 +17,8 @@ use crate::upstream::{Connector, Upstream as _, UpstreamError, UpstreamStatus};
 
 /// How long the upstream may take to answer over the second connection.
 const LIMIT: Duration = Duration::from_secs(2);
+/// How often it is looked whether anything came.
+const LOOK: Duration = Duration::from_millis(250);
 /// Fewer bytes of an unfinished message than this, in all the time that a block may take, are silence.
 const PROGRESS: u64 = 4 << 10;
 
@@ -37,21 +39,26 @@ async fn listen<C: Connector>(
     link: &Link<C::Upstream>,
     context: &Context,
 ) -> Result<Infallible, Trouble> {
-    let mut heard = Instant::now();
+    let (mut heard, mut bytes) = (Instant::now(), link.streamed_bytes());
     loop {
-        let bytes = link.streamed_bytes();
-        let patience = context.pulse().patience();
-        sleep_until((heard + patience).into()).await;
-        let arrived = context.pulse().last();
+        sleep(LOOK).await;
+        let (arrived, patience) = rhythm(context);
         if arrived > heard {
-            heard = arrived;
-            continue;
+            (heard, bytes) = (arrived, link.streamed_bytes());
+        } else if link.streamed_bytes() >= bytes + PROGRESS {
+            (heard, bytes) = (Instant::now(), link.streamed_bytes());
         }
-        if link.streamed_bytes() < bytes + PROGRESS {
+        if heard.elapsed() >= patience {
             ask(connector, context).await?;
+            heard = Instant::now();
         }
-        heard = Instant::now();
     }
+}
+
+/// When the last block came, and how long none may come.
+fn rhythm(context: &Context) -> (Instant, Duration) {
+    let pulse = context.pulse();
+    (pulse.last(), pulse.patience())
 }
 
 /// Asks over a connection of its own, since what is wrong may be this one.

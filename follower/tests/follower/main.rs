@@ -1,16 +1,21 @@
 //! Whole followers and development primaries on loopback, each in a data directory of its own.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod budgets;
 mod disk;
 mod ends;
 mod following;
 mod forks;
 mod harness;
 mod hostile;
+mod loops;
 mod network;
 mod process;
+mod protocols;
 mod proxy;
 mod restoring;
 mod scripted;
 mod serving;
+mod silence;
 mod tools;
+mod trickle;

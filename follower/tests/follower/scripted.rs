@@ -30,6 +30,8 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status, codegen::Bytes, transport::Server};
 
+use crate::trickle::{Trickle, Trickling};
+
 /// What the upstream answers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Script {
@@ -49,6 +51,8 @@ pub(crate) struct Script {
     pub(crate) from: BTreeMap<&'static str, Vec<u32>>,
     /// Answers `tidemark.v1` with this boot id and these stores that it follows through.
     pub(crate) peer: Option<(String, Vec<String>)>,
+    /// How blocks that are subscribed to arrive; none: at once.
+    pub(crate) trickle: Option<Trickle>,
     /// What it says how many calls it still takes.
     pub(crate) remaining: Option<u32>,
     /// The most questions for blocks that were open at once, when each takes this long.
@@ -121,6 +125,7 @@ impl Scripted {
         let rpc = listener.local_addr().unwrap();
         let script = Arc::new(Mutex::new(script));
         let service = ApiServer::new(Service(Arc::clone(&script))).max_encoding_message_size(usize::MAX);
+        let service = Trickling { inner: service, script: Arc::clone(&script) };
         let replica = ReplicaServer::new(Service(Arc::clone(&script)));
         let serving = Server::builder()
             .add_service(service)
