@@ -13,7 +13,9 @@ pub use self::{
     follow::FollowArgs,
     produce::ProduceArgs,
     serve::ServeArgs,
-    tools::{ExportArgs, ImportArgs, InspectArgs, Output, Tool, ToolArgs, VerifyArgs},
+    tools::{
+        ExportArgs, ImportArgs, InspectArgs, MigrateArgs, Output, RewindArgs, Tool, ToolArgs, VerifyArgs,
+    },
 };
 
 /// Copies a chain of blocks and their proofs from an upstream store and serves it to readers.

@@ -17,6 +17,10 @@ pub enum Tool {
     Export(ExportArgs),
     /// Add the blocks and proofs of an export file to a data directory that no other process uses.
     Import(ImportArgs),
+    /// Drop all blocks above a height from a data directory that no other process uses; they are kept in quarantine/.
+    Rewind(RewindArgs),
+    /// Verify a data directory of the release before, and with --commit make it one of this release.
+    Migrate(MigrateArgs),
 }
 
 /// How a report is written.
@@ -84,6 +88,28 @@ pub struct ImportArgs {
     /// How much of the data directory's file system is this store's, as for `follow`.
     #[arg(long, env = "TIDEMARK_VOLUME_SIZE", value_name = "SIZE")]
     pub volume_size: Option<ByteSize>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the command's help")]
+    pub tool: ToolArgs,
+}
+
+/// `rewind`.
+#[derive(Debug, Clone, Args)]
+pub struct RewindArgs {
+    /// The last block that is kept.
+    #[arg(long, env = "TIDEMARK_TO", value_name = "N")]
+    pub to: u32,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the command's help")]
+    pub tool: ToolArgs,
+}
+
+/// `migrate`.
+#[derive(Debug, Clone, Args)]
+pub struct MigrateArgs {
+    /// Make it a directory of this release, which the release before no longer reads.
+    #[arg(long, env = "TIDEMARK_COMMIT")]
+    pub commit: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would become the command's help")]
     pub tool: ToolArgs,

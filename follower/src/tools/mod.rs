@@ -2,12 +2,15 @@
 //!
 //! Each gives a report, which says what was done and found, or an error, which says why not. Both have an exit code.
 
+mod damage;
 mod error;
 mod export;
 mod import;
 mod inspect;
+mod migrate;
 mod progress;
 mod report;
+mod rewind;
 mod store;
 mod verify;
 
@@ -33,6 +36,8 @@ pub async fn run(tool: Tool) -> ExitCode {
         Tool::Inspect(args) => inspect::run(&args),
         Tool::Export(args) => export::run(&args),
         Tool::Import(args) => import::run(&args).await,
+        Tool::Rewind(args) => rewind::run(&args),
+        Tool::Migrate(args) => migrate::run(&args),
     };
     match ended {
         Ok(Verdict::Sound) => ExitCode::SUCCESS,

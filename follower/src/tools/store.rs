@@ -30,6 +30,13 @@ pub(super) fn open_writable(
     Ok(Arc::new(Replica::new(Box::new(store), format, identity, State::Syncing)))
 }
 
+/// Opens a store that is there and that no other process uses.
+pub(super) fn open_held(dir: &Path) -> Result<DiskStore, ToolError> {
+    let (_, chain, _) = open_readable(dir)?;
+    named(&chain.format)?;
+    Ok(DiskStore::open_within(dir, None)?)
+}
+
 /// Opens a store for reading, which may be in use: its chain, and its published tip.
 pub(super) fn open_readable(dir: &Path) -> Result<(StoreReader, Metadata, BlockNumber), ToolError> {
     if !dir.is_dir() {

@@ -6,9 +6,9 @@
 use std::fmt;
 
 use serde::Serialize;
-use tidemark_store::{BlockNumber, Finding, Metadata, Part, StoreReader};
+use tidemark_store::{BlockNumber, Metadata, Part, StoreReader};
 
-use super::{ToolError, Verdict, progress::Progress, report, store};
+use super::{ToolError, Verdict, damage::Damage, progress::Progress, report, store};
 use crate::{
     cli::VerifyArgs,
     format::{ChainCheck, Format, FormatError},
@@ -16,16 +16,6 @@ use crate::{
 
 /// How much is checked at a time.
 const STEP: u64 = 16 << 20;
-
-/// Something damaged.
-#[derive(Debug, Serialize)]
-struct Damage {
-    what: &'static str,
-    number: u32,
-    file: String,
-    offset: u64,
-    detail: String,
-}
 
 /// What verifying found.
 #[derive(Debug, Serialize)]
@@ -141,27 +131,11 @@ impl<'a> Chain<'a> {
     }
 }
 
-impl From<&Finding> for Damage {
-    fn from(finding: &Finding) -> Self {
-        let what = match finding.part {
-            Part::Block => "block",
-            Part::Proof => "proof",
-            Part::Header => "header",
-            Part::Entry => "index",
-            Part::Head => "segment",
-            Part::ProofHead => "proof segment",
-        };
-        let (file, detail) = (finding.path.display().to_string(), finding.detail.clone());
-        Self { what, number: finding.number.get(), file, offset: finding.offset, detail }
-    }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} chain of genesis {}", self.directory, self.format, self.genesis)?;
         for damage in &self.damage {
-            let Damage { what, number, file, offset, detail } = damage;
-            writeln!(f, "  damaged: {what} of block {number}, {file} at byte {offset}: {detail}")?;
+            writeln!(f, "  damaged: {damage}")?;
         }
         let (blocks, bytes, proven) = (self.blocks, self.bytes, report::or_none(self.proven));
         writeln!(f, "  {blocks} blocks, proven up to {proven}, {bytes} bytes of records were read")?;

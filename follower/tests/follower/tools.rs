@@ -290,3 +290,48 @@ fn what_cannot_run_says_why_and_ends_with_1() {
     let said = refusal(1, "import", dir.path(), &["--file", &file]);
     assert!(said.contains("in use by another process"), "{said}");
 }
+
+#[test]
+fn what_a_rewind_drops_is_brought_back_from_quarantine() {
+    let script = script(100);
+    let dir = store(&script);
+    let done = report(0, "rewind", dir.path(), &["--to", "60"]);
+    assert_eq!(
+        (&done["held_before"], &done["held"], &done["dropped"]),
+        (&100.into(), &60.into(), &40.into())
+    );
+    let verified = report(0, "verify", dir.path(), &[]);
+    assert_eq!((&verified["sound"], &verified["blocks"]), (&true.into(), &61.into()));
+    let inspected = report(0, "inspect", dir.path(), &[]);
+    assert_eq!(inspected["quarantine"].as_array().unwrap().len(), 1, "{inspected}");
+    let quarantine = done["quarantine"][0].as_str().unwrap();
+    let back = report(0, "import", dir.path(), &["--file", quarantine]);
+    assert_eq!(back["blocks_added"], 40, "{back}");
+    check_holds(dir.path(), &script);
+    let nothing = report(0, "rewind", dir.path(), &["--to", "100"]);
+    assert_eq!(nothing["dropped"], 0, "{nothing}");
+}
+
+#[test]
+fn a_directory_of_the_version_before_is_migrated_when_that_is_committed() {
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/store/src/tests/fixtures/v1");
+    let dir = TempDir::new().unwrap();
+    for entry in fs::read_dir(fixture).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let before = report(0, "inspect", dir.path(), &[])["version"].clone();
+    let verified = report(2, "migrate", dir.path(), &[]);
+    assert_eq!(verified["damage"][0]["what"], "block", "the fixture has a damaged block: {verified}");
+    assert_eq!((&verified["committed"], &verified["version"]), (&false.into(), &before));
+    assert!(verified["blocks"].as_u64() > Some(0), "{verified}");
+    assert_eq!(report(0, "inspect", dir.path(), &[])["version"], before);
+    let committed = report(0, "migrate", dir.path(), &["--commit"]);
+    assert_eq!(
+        (&committed["committed"], &committed["version"]),
+        (&true.into(), &tidemark_store::FORMAT_VERSION.into())
+    );
+    assert_eq!(report(0, "inspect", dir.path(), &[])["version"], tidemark_store::FORMAT_VERSION);
+    let again = report(0, "migrate", dir.path(), &[]);
+    assert_eq!((&again["blocks"], &again["committed"]), (&0.into(), &true.into()), "nothing is left to do");
+}
