@@ -16,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     replica::Replica,
-    server::{ConnectionLimits, connections},
+    server::connections::{self, ConnectionLimits, Port},
 };
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Far more than probes and scrapers need, each of which asks once a connection.
-const LIMITS: ConnectionLimits = ConnectionLimits { count: 1000, age: Duration::from_secs(60) };
+const LIMITS: ConnectionLimits = ConnectionLimits { count: 1000, age: Duration::from_secs(60), streams: 100 };
 
 /// Serves until `drain` fires and every connection has ended.
 pub async fn serve(listener: TcpListener, replica: Arc<Replica>, drain: CancellationToken) {
@@ -31,7 +31,8 @@ pub async fn serve(listener: TcpListener, replica: Arc<Replica>, drain: Cancella
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(replica);
-    connections::serve(listener, router, LIMITS, drain).await;
+    let port = Port { listener, limits: LIMITS, tls: None, counted: None };
+    connections::serve(port, router, drain).await;
 }
 
 async fn ready(State(replica): State<Arc<Replica>>) -> (StatusCode, &'static str) {

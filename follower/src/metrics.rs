@@ -1,20 +1,24 @@
 //! What the follower counts, and how it is written as OpenMetrics text.
 
-use std::fmt;
+mod serving;
+mod storing;
+
+use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
     encoding::text::encode,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::Registry,
 };
 use tidemark_store::{BlockNumber, Tips};
 
-use crate::state::State;
+pub use self::serving::{Limit, Open, ServingMetrics};
+use self::storing::StoringMetrics;
+use crate::{replica::Batch, state::State};
 
-type Labels = Vec<(&'static str, &'static str)>;
+pub(crate) type Labels = Vec<(&'static str, &'static str)>;
 
 /// Every metric of one follower. Tips appear once they are known: an empty store is not a store at 0.
-#[derive(Default)]
 pub struct Metrics {
     /// Bytes of blocks and proofs received from upstreams.
     pub bytes_fetched: Counter,
@@ -24,15 +28,81 @@ pub struct Metrics {
     pub blocks: Counter,
     /// Proofs published since the process started.
     pub proofs: Counter,
+    /// What is counted of serving.
+    pub serving: ServingMetrics,
+    storing: StoringMetrics,
     tips: Family<Labels, Gauge>,
     sessions_ended: Family<Labels, Counter>,
     state: Family<Labels, Gauge>,
+    upstream: Family<Vec<(&'static str, String)>, Gauge>,
+    tls_reloads: Family<Labels, Counter>,
+    damaged: Gauge,
+    free_bytes: Gauge<u64, AtomicU64>,
+    days_to_full: Family<Labels, Gauge<f64, AtomicU64>>,
+    registry: Registry,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            bytes_fetched: Counter::default(),
+            bytes_redundant: Counter::default(),
+            blocks: Counter::default(),
+            proofs: Counter::default(),
+            serving: ServingMetrics::default(),
+            storing: StoringMetrics::default(),
+            tips: Family::default(),
+            sessions_ended: Family::default(),
+            state: Family::default(),
+            upstream: Family::default(),
+            tls_reloads: Family::default(),
+            damaged: Gauge::default(),
+            free_bytes: Gauge::default(),
+            days_to_full: Family::default(),
+            registry: Registry::default(),
+        };
+        metrics.registry = metrics.registered();
+        metrics
+    }
 }
 
 impl Metrics {
     /// Counts a session with an upstream that ended, by the state it left behind.
     pub fn session_ended(&self, because: State) {
         self.sessions_ended.get_or_create(&vec![("reason", because.name())]).inc();
+    }
+
+    /// Notes which upstream blocks come from, from now on.
+    pub fn follows(&self, url: &str) {
+        self.upstream.clear();
+        self.upstream.get_or_create(&vec![("url", url.to_owned())]).set(1);
+    }
+
+    /// Counts a batch that was published, and how long its two steps took.
+    pub(crate) fn committed(&self, batch: &Batch, apply: Duration, sync: Duration) {
+        self.blocks.inc_by(batch.blocks.len() as u64);
+        self.proofs.inc_by(batch.proofs.len() as u64);
+        self.storing.committed(batch, apply, sync);
+    }
+
+    /// Bytes of blocks and proofs published since the process started.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        self.storing.bytes.get()
+    }
+
+    /// Counts that TLS files were read anew, or could not be used.
+    pub(crate) fn tls_reloaded(&self, side: &'static str, used: bool) {
+        let result = if used { "used" } else { "refused" };
+        self.tls_reloads.get_or_create(&vec![("side", side), ("result", result)]).inc();
+    }
+
+    /// Notes how much room there is, in bytes, and for how many days, if that can be said.
+    pub(crate) fn room(&self, free: u64, days: Option<f64>) {
+        self.free_bytes.set(free);
+        match days {
+            Some(days) => drop(self.days_to_full.get_or_create(&Labels::new()).set(days)),
+            None => self.days_to_full.clear(),
+        }
     }
 
     /// All metrics as OpenMetrics text, with the tips and the state as they are now.
@@ -58,18 +128,21 @@ impl Metrics {
             self.state.get_or_create(&vec![("state", each.name())]).set(i64::from(each == state));
         }
         let mut text = String::new();
-        encode(&mut text, &self.registry())?;
+        encode(&mut text, &self.registry)?;
         Ok(text)
     }
 
-    fn registry(&self) -> Registry {
+    fn registered(&self) -> Registry {
         let mut registry = Registry::with_prefix("tidemark_follower");
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+        registry.register("build", "The version that runs", Info::new(version));
         registry.register(
             "tip",
             "Highest block of each kind; upstream is what the upstream reported last",
             self.tips.clone(),
         );
         registry.register("state", "1 for the state the follower is in", self.state.clone());
+        registry.register("upstream", "1 for the upstream that blocks come from", self.upstream.clone());
         registry.register(
             "sessions_ended",
             "Sessions with upstreams that ended, by reason",
@@ -83,6 +156,24 @@ impl Metrics {
         );
         registry.register("blocks", "Blocks published since the start", self.blocks.clone());
         registry.register("proofs", "Proofs published since the start", self.proofs.clone());
+        registry.register(
+            "tls_reloads",
+            "TLS files that changed, by the side that uses them and whether they are used",
+            self.tls_reloads.clone(),
+        );
+        registry.register("damaged_blocks", "Blocks that are known to be damaged", self.damaged.clone());
+        registry.register(
+            "free_bytes",
+            "Bytes that the volume has left for this store",
+            self.free_bytes.clone(),
+        );
+        registry.register(
+            "days_to_full",
+            "Days until the volume is full if it goes on like this; absent while nothing grows",
+            self.days_to_full.clone(),
+        );
+        self.storing.register(&mut registry);
+        self.serving.register(&mut registry);
         registry
     }
 }
@@ -109,5 +200,18 @@ mod tests {
         assert!(text.contains("tidemark_follower_state{state=\"Diverged\"} 1"), "{text}");
         assert!(text.contains("tidemark_follower_state{state=\"Syncing\"} 0"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn only_the_upstream_in_use_is_named_and_days_only_where_they_are_known() {
+        let metrics = Metrics::default();
+        let text = || metrics.render(Tips::default(), None, State::Syncing).expect("renders");
+        metrics.follows("http://a:1");
+        metrics.follows("http://b:2");
+        metrics.room(7, Some(1.5));
+        assert!(text().contains("upstream{url=\"http://b:2\"} 1") && !text().contains("http://a:1"));
+        assert!(text().contains("free_bytes 7\n") && text().contains("days_to_full{} 1.5\n"), "{}", text());
+        metrics.room(7, None);
+        assert!(!text().contains("days_to_full{}"), "{}", text());
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use futures::future::{join_all, select_all};
+use futures::{
+    FutureExt as _,
+    future::{join_all, select_all},
+};
 use thiserror::Error;
 use tidemark_store::{BlockNumber, BlockStore as _, DiskStore, StoreError};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
@@ -12,13 +15,16 @@ use crate::{
     admin,
     cli::{FollowArgs, FormatName, ProduceArgs, ServeArgs},
     format::{Format, Native, Opaque},
+    listen,
     produce::{self, BlockSource, NativeSource, ProduceError, ProduceOptions, ReplayError, ReplaySource},
     replica::{Identity, Replica, ReplicaError},
     restore::{self, Marker, RestoreError, RestoreOptions},
     server,
     state::State,
     sync::{Engine, EngineOptions, Trouble},
+    tls::{ClientTls, ServerTls, TlsError},
     upstream::GrpcConnector,
+    volume,
 };
 
 /// How long the ports may take to close once the drain began: a little longer than a call in flight is given.
@@ -41,6 +47,9 @@ pub enum NodeError {
         /// The system's reason.
         source: io::Error,
     },
+    /// TLS files cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Following ended the process.
     #[error(transparent)]
     Sync(#[from] Trouble),
@@ -93,9 +102,19 @@ pub async fn follow(args: FollowArgs) -> Result<Node, NodeError> {
         on_fork: args.on_fork,
         max_block: usize::try_from(args.serve.limits.max_block_size.0).unwrap_or(usize::MAX),
     };
-    let upstreams = args.upstream.iter().map(|url| GrpcConnector::new(url, args.serve.limits.max_block_size));
+    let tls = upstream_tls(&args, &replica)?;
+    let upstreams = args
+        .upstream
+        .iter()
+        .map(|url| GrpcConnector::new(url, args.serve.limits.max_block_size).with_tls(tls.clone()));
     let engine = Engine::new(Arc::clone(&replica), upstreams, &options);
     serve(&args.serve, replica, async move { Err(engine.run().await.into()) }).await
+}
+
+/// What upstreams with https need; none if there are none.
+fn upstream_tls(args: &FollowArgs, replica: &Arc<Replica>) -> Result<Option<Arc<ClientTls>>, TlsError> {
+    let needed = args.upstream.iter().any(|url| url.scheme() == "https");
+    needed.then(|| ClientTls::open(&args.upstream_tls, replica).map(Arc::new)).transpose()
 }
 
 /// Starts a development primary.
@@ -152,7 +171,8 @@ fn open(args: &ServeArgs, format: Box<dyn Format>, state: State) -> Result<Arc<R
     tracing::info!(dir = %args.data_dir.display(), format = format.name(), tip, "store opened");
     let boot_id = uuid::Uuid::new_v4().to_string();
     let identity = Identity { pod_uid: args.pod_uid.clone(), boot_id };
-    Ok(Arc::new(Replica::new(Box::new(store), format, identity, state)))
+    let replica = Replica::new(Box::new(store), format, identity, state);
+    Ok(Arc::new(replica.with_block_cache(args.limits.block_cache.0)))
 }
 
 async fn serve(
@@ -160,20 +180,24 @@ async fn serve(
     replica: Arc<Replica>,
     work: impl Future<Output = Result<(), NodeError>> + Send + 'static,
 ) -> Result<Node, NodeError> {
-    let (rpc, admin) = (listen(args.listen).await?, listen(args.admin_listen).await?);
+    let tls = ServerTls::open(&args.tls, &replica)?;
+    let (rpc, admin) = (listen(args.listen)?, listen(args.admin_listen)?);
     let addresses = (address(&rpc, args.listen), address(&admin, args.admin_listen));
     let drain = CancellationToken::new();
     tracing::info!(rpc = %addresses.0, admin = %addresses.1, "serving");
-    let serving = server::serve(rpc, Arc::clone(&replica), args.limits, drain.clone());
-    let administering = admin::serve(admin, replica, drain.clone());
-    let servers = vec![tokio::spawn(serving), tokio::spawn(administering)];
+    let serving = server::serve(rpc, tls, Arc::clone(&replica), args.limits, drain.clone());
+    let administering = admin::serve(admin, Arc::clone(&replica), drain.clone());
+    let measuring = volume::watch(replica, args.data_dir.clone(), args.volume_size.map(|size| size.0));
+    let measuring = drain.clone().run_until_cancelled_owned(measuring).map(drop);
+    let servers = vec![tokio::spawn(serving), tokio::spawn(administering), tokio::spawn(measuring)];
     let worker = tokio::spawn(work);
     let shutdown_delay = args.shutdown_delay;
     Ok(Node { rpc: addresses.0, admin: addresses.1, worker, servers, drain, shutdown_delay })
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, NodeError> {
-    TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })
+fn listen(address: SocketAddr) -> Result<TcpListener, NodeError> {
+    let opened = listen::listener(address).and_then(TcpListener::from_std);
+    opened.map_err(|source| NodeError::Listen { address, source })
 }
 
 /// The address that was given, where 0 asked for any port.

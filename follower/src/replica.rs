@@ -2,7 +2,10 @@
 //!
 //! Owns the rule that tips reach readers only after the sync that covers them. Decides nothing about upstreams.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::{
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    time::Instant,
+};
 
 use thiserror::Error;
 use tidemark_store::{BlockHash, BlockNumber, BlockStore, Commitment, Metadata, StoreError, Tips};
@@ -10,7 +13,7 @@ use tokio::{sync::watch, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::Bytes;
 
-use crate::{format::Format, metrics::Metrics, state::State};
+use crate::{format::Format, metrics::Metrics, recent::RecentBlocks, state::State};
 
 /// Blocks that follow each other, and proofs of any block held or among them.
 #[derive(Debug, Default, Clone)]
@@ -19,6 +22,15 @@ pub struct Batch {
     pub blocks: Vec<(BlockNumber, Bytes)>,
     /// Proofs, each with the number of its block.
     pub proofs: Vec<(BlockNumber, Bytes)>,
+}
+
+/// What can be read by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Blocks.
+    Block,
+    /// Proofs of blocks.
+    Proof,
 }
 
 /// Who this process is, for whoever tells one start of a pod's container from another.
@@ -58,6 +70,7 @@ pub struct Replica {
     outlook: RwLock<Outlook>,
     /// Fires when blocks are dropped; another one takes its place.
     rewound: RwLock<CancellationToken>,
+    recent: RwLock<RecentBlocks>,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -77,8 +90,14 @@ impl Replica {
             upstream_tip: None,
             upstream_boot_ids: Vec::new(),
         });
-        let rewound = RwLock::default();
-        Self { store, format, identity, tips, outlook, rewound, metrics: Metrics::default() }
+        let (rewound, recent) = (RwLock::default(), RwLock::default());
+        Self { store, format, identity, tips, outlook, rewound, recent, metrics: Metrics::default() }
+    }
+
+    /// Keeps this many bytes of the newest blocks in memory.
+    #[must_use]
+    pub fn with_block_cache(self, bytes: u64) -> Self {
+        Self { recent: RwLock::new(RecentBlocks::new(bytes)), ..self }
     }
 
     /// The chain's format.
@@ -188,16 +207,18 @@ impl Replica {
     }
 
     fn commit_now(&self, batch: &Batch) -> Result<Tips, ReplicaError> {
+        let began = Instant::now();
         if let Some((first, _)) = batch.blocks.first() {
             let blocks: Vec<&[u8]> = batch.blocks.iter().map(|(_, bytes)| bytes.as_ref()).collect();
             self.store.apply(*first, &blocks)?;
         }
         let put = batch.proofs.iter().try_for_each(|(number, proof)| self.store.put_proof(*number, proof));
+        let applied = Instant::now();
         self.store.sync()?;
+        self.metrics.committed(batch, applied - began, applied.elapsed());
+        self.remember(&batch.blocks);
         self.tips.send_modify(|tips| *tips = self.store.tips());
         put?;
-        self.metrics.blocks.inc_by(batch.blocks.len() as u64);
-        self.metrics.proofs.inc_by(batch.proofs.len() as u64);
         Ok(*self.tips.borrow())
     }
 
@@ -209,6 +230,7 @@ impl Replica {
     pub async fn rewind(self: &Arc<Self>, last: BlockNumber) -> Result<(), ReplicaError> {
         self.blocking(move |replica| {
             let tips = replica.store.truncate(last)?;
+            replica.recent.write().unwrap_or_else(PoisonError::into_inner).clear();
             std::mem::take(&mut *replica.rewound.write().unwrap_or_else(PoisonError::into_inner)).cancel();
             replica.tips.send_replace(tips);
             Ok(())
@@ -222,12 +244,91 @@ impl Replica {
         self.rewound.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn remember(&self, blocks: &[(BlockNumber, Bytes)]) {
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        blocks.iter().for_each(|(number, block)| recent.push(*number, block.clone()));
+    }
+
+    fn recent(&self, kind: Kind, number: BlockNumber) -> Option<Bytes> {
+        if kind == Kind::Proof || self.tips.borrow().durable < Some(number) {
+            return None;
+        }
+        self.recent.read().unwrap_or_else(PoisonError::into_inner).get(number)
+    }
+
+    /// How many bytes a block or proof has, by two small reads at most; none if it is not held.
+    ///
+    /// # Errors
+    /// `Damaged` when the index no longer knows.
+    pub fn len_of(&self, kind: Kind, number: BlockNumber) -> Result<Option<usize>, ReplicaError> {
+        if let Some(block) = self.recent(kind, number) {
+            return Ok(Some(block.len()));
+        }
+        let len = match kind {
+            Kind::Block => self.store.block_len(number)?,
+            Kind::Proof => self.store.proof_len(number)?,
+        };
+        Ok(len.map(|len| len as usize))
+    }
+
+    /// The bytes of a block or proof.
+    ///
+    /// # Errors
+    /// `Damaged` when the disk no longer holds what was published.
+    pub async fn read(
+        self: &Arc<Self>,
+        kind: Kind,
+        number: BlockNumber,
+    ) -> Result<Option<Bytes>, ReplicaError> {
+        if let Some(block) = self.recent(kind, number) {
+            return Ok(Some(block));
+        }
+        self.blocking(move |replica| replica.read_now(kind, number)).await
+    }
+
+    /// Up to `count` blocks or proofs from `from` on, and so as many as come before one that is missing or damaged.
+    ///
+    /// # Errors
+    /// Why not even the first can be read.
+    pub async fn run(
+        self: &Arc<Self>,
+        kind: Kind,
+        from: BlockNumber,
+        count: u32,
+    ) -> Result<Vec<Bytes>, ReplicaError> {
+        let numbers = (from.get()..from.get().saturating_add(count)).map(BlockNumber::new);
+        let recent: Vec<_> = numbers.clone().map_while(|number| self.recent(kind, number)).collect();
+        if !recent.is_empty() {
+            return Ok(recent);
+        }
+        self.blocking(move |replica| {
+            let mut items = Vec::with_capacity(count as usize);
+            for number in numbers {
+                match replica.read_now(kind, number) {
+                    Ok(Some(item)) => items.push(item),
+                    Err(error) if items.is_empty() => return Err(error),
+                    Ok(None) | Err(_) => break,
+                }
+            }
+            Ok(items)
+        })
+        .await
+    }
+
+    fn read_now(&self, kind: Kind, number: BlockNumber) -> Result<Option<Bytes>, ReplicaError> {
+        let bytes = match kind {
+            Kind::Block => self.store.block(number)?,
+            Kind::Proof => self.store.proof(number)?,
+        };
+        Ok(bytes.map(Bytes::from))
+    }
+
     /// The bytes of a published block.
     ///
     /// # Errors
     /// `Damaged` when the disk no longer holds what was published.
     pub async fn block(self: &Arc<Self>, number: BlockNumber) -> Result<Option<Bytes>, ReplicaError> {
-        self.blocking(move |replica| Ok(replica.store.block(number)?.map(Bytes::from))).await
+        self.read(Kind::Block, number).await
     }
 
     /// The bytes of a published proof, which may be none at all.
@@ -235,7 +336,7 @@ impl Replica {
     /// # Errors
     /// `Damaged` when the disk no longer holds what was published.
     pub async fn proof(self: &Arc<Self>, number: BlockNumber) -> Result<Option<Bytes>, ReplicaError> {
-        self.blocking(move |replica| Ok(replica.store.proof(number)?.map(Bytes::from))).await
+        self.read(Kind::Proof, number).await
     }
 
     /// Whether a proof is published, from memory.

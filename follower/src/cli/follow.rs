@@ -10,12 +10,16 @@ use super::{
     FormatName, ServeArgs,
     values::{interval, upstream_url},
 };
-use crate::sync::{OnFork, SyncMode};
+use crate::{
+    sync::{OnFork, SyncMode},
+    tls::UpstreamTlsArgs,
+};
 
 /// `follow`.
 #[derive(Debug, Clone, Args)]
 pub struct FollowArgs {
-    /// URL of the store to copy, as in http://primary:57291. More than one are tried in turn.
+    /// URL of the store to copy, as in http://primary:57291, or https:// for one that speaks TLS. More than one are
+    /// tried in turn.
     #[arg(long, env = "TIDEMARK_UPSTREAM", value_name = "URL", required = true, num_args = 1.., value_delimiter = ',', value_parser = upstream_url)]
     pub upstream: Vec<Url>,
     /// What the chain's blocks are.
@@ -38,6 +42,9 @@ pub struct FollowArgs {
     /// to drop up to K blocks into the quarantine and follow the upstream from the last block in common.
     #[arg(long, env = "TIDEMARK_ON_FORK", value_name = "POLICY", default_value_t = OnFork::Halt)]
     pub on_fork: OnFork,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the command's help")]
+    pub upstream_tls: UpstreamTlsArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would become the command's help")]
     pub serve: ServeArgs,

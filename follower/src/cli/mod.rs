@@ -106,7 +106,11 @@ mod tests {
     fn nonsense_is_refused_with_the_way_out() {
         let bad = [
             ("--upstream", "primary:57291", "http://host:port"),
-            ("--upstream", "https://primary", "TLS"),
+            ("--upstream", "https://primary/path", "https://host:port"),
+            ("--tls-cert", "/cert.pem", "--tls-key"),
+            ("--tls-client-ca", "/ca.pem", "--tls-cert"),
+            ("--upstream-client-cert", "/cert.pem", "--upstream-client-key"),
+            ("--upstream-server-name", "not a name", "in the certificate"),
             ("--upstream", "http://primary/path", "http://host:port"),
             ("--poll-interval", "0s", "at least 1ms"),
             ("--poll-interval", "400000000000years", "at most 1day"),

@@ -40,8 +40,7 @@ pub(super) fn body_size(text: &str) -> Result<ByteSize, String> {
 pub(crate) fn upstream_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("{error}: write it as http://host:port"))?;
     match (url.scheme(), url.host_str()) {
-        ("http", Some(_)) if url.path() == "/" && url.query().is_none() => Ok(url),
-        ("https", _) => Err("TLS upstreams are not supported yet: write http://host:port".to_owned()),
-        _ => Err("write it as http://host:port".to_owned()),
+        ("http" | "https", Some(_)) if url.path() == "/" && url.query().is_none() => Ok(url),
+        _ => Err("write it as http://host:port or https://host:port".to_owned()),
     }
 }

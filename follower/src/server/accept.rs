@@ -11,10 +11,17 @@ const VERSION: &str = "0.15";
 const MEDIA_TYPE: &str = "application/vnd.miden";
 
 /// Refuses a client that accepts another version or another chain only. `genesis` is this store's, once it is known.
-pub(super) fn check(metadata: &MetadataMap, genesis: Option<Commitment>) -> Result<(), Status> {
+pub(super) fn check(
+    metadata: &MetadataMap,
+    genesis: impl FnOnce() -> Option<Commitment>,
+) -> Result<(), Status> {
     let values = metadata.get_all("accept").into_iter().filter_map(|value| value.to_str().ok());
     let mut ranges = values.flat_map(|value| value.split(',')).filter(|range| is_ours(range)).peekable();
-    if ranges.peek().is_none() || ranges.any(|range| suits(range, genesis)) {
+    if ranges.peek().is_none() {
+        return Ok(());
+    }
+    let genesis = genesis();
+    if ranges.any(|range| suits(range, genesis)) {
         return Ok(());
     }
     let chain = genesis.map_or_else(|| "unknown as yet".to_owned(), |genesis| genesis.to_string());
@@ -52,7 +59,7 @@ mod tests {
         for value in values {
             metadata.append("accept", value.parse().expect("ASCII"));
         }
-        check(&metadata, genesis).map_err(|status| status.code())
+        check(&metadata, || genesis).map_err(|status| status.code())
     }
 
     fn genesis(byte: &str) -> String {

@@ -4,27 +4,40 @@
 //! A connection beyond the limit waits in the listener's backlog.
 
 use std::{
+    convert::Infallible,
+    io,
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
-use axum::{Router, extract::Request};
+use hyper::{
+    Request, Response,
+    body::{Body, Bytes, Incoming},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::util::MapRequestLayer;
+use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
+use tower::Service;
+
+use crate::{
+    metrics::{Limit, Open, ServingMetrics},
+    replica::Replica,
+    tls::ServerTls,
+};
 
 /// Long enough for a process out of descriptors not to spin, short enough that no client notices.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -34,36 +47,73 @@ const FIRST_REQUEST: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(5);
 /// Clients that vanished without a word are dropped after this much silence.
 const PING: Duration = Duration::from_secs(10);
-const STREAMS: u32 = 100;
 
 /// How many connections there may be, and for how long.
 #[derive(Debug, Clone, Copy)]
-pub struct ConnectionLimits {
+pub(crate) struct ConnectionLimits {
     /// Connections served at once.
-    pub count: usize,
+    pub(crate) count: usize,
     /// How long one is served, give or take a tenth, so that old clients find new replicas.
-    pub age: Duration,
+    pub(crate) age: Duration,
+    /// Streams that each may have open.
+    pub(crate) streams: u32,
 }
 
 /// Fires when the connection a request came by is to end: its streams must end then.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ConnectionEnd(pub(super) CancellationToken);
 
-/// Serves `routes` until `drain` fires and every connection has ended.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    routes: Router,
-    limits: ConnectionLimits,
-    drain: CancellationToken,
-) {
-    let slots = Arc::new(Semaphore::new(limits.count));
+/// What connections are served with.
+pub(crate) struct Port {
+    pub(crate) listener: TcpListener,
+    pub(crate) limits: ConnectionLimits,
+    pub(crate) tls: Option<ServerTls>,
+    /// Where connections are counted; none: they are not.
+    pub(crate) counted: Option<Arc<Replica>>,
+}
+
+/// A service of requests.
+pub(crate) trait Serve<B>:
+    Service<
+        Request<Incoming>,
+        Response = Response<B>,
+        Error = Infallible,
+        Future: Future<Output = Result<Response<B>, Infallible>> + Send,
+    > + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S, B> Serve<B> for S where
+    S: Service<
+            Request<Incoming>,
+            Response = Response<B>,
+            Error = Infallible,
+            Future: Future<Output = Result<Response<B>, Infallible>> + Send,
+        > + Clone
+        + Send
+        + 'static
+{
+}
+
+/// Serves `service` on `port` until `drain` fires and every connection has ended.
+pub(crate) async fn serve<S, B>(port: Port, service: S, drain: CancellationToken)
+where
+    S: Serve<B>,
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
+    let Port { listener, limits, tls, counted } = port;
+    let (slots, tls) = (Arc::new(Semaphore::new(limits.count)), tls.map(Arc::new));
     let open = TaskTracker::new();
     let accepting = async {
-        while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+        while let Some(slot) = slot(&slots, counted.as_deref()).await {
             let stream = accept(&listener).await;
-            let (routes, drain, age) = (routes.clone(), drain.child_token(), spread(limits.age));
+            let life = Life { limits, end: drain.child_token(), counted: counted.clone() };
+            let (service, tls) = (service.clone(), tls.clone());
             open.spawn(async move {
-                connection(stream, routes, age, drain).await;
+                let _counted = life.metrics().map(|metrics| Open::on(&metrics.connections));
+                life.serve(stream, tls.as_deref(), service).await;
                 drop(slot);
             });
         }
@@ -72,6 +122,15 @@ pub(crate) async fn serve(
     drop(listener);
     open.close();
     open.wait().await;
+}
+
+/// A slot for the next connection, once there is one.
+async fn slot(slots: &Arc<Semaphore>, counted: Option<&Replica>) -> Option<OwnedSemaphorePermit> {
+    if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
+        return Some(slot);
+    }
+    counted.into_iter().for_each(|replica| replica.metrics.serving.reached(Limit::Connections));
+    Arc::clone(slots).acquire_owned().await.ok()
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {
@@ -94,42 +153,142 @@ fn spread(age: Duration) -> Duration {
     age.mul_f64(0.9 + 0.2 * rand::random::<f64>())
 }
 
-/// Serves one connection; `end` fires no later than the drain.
-async fn connection(stream: TcpStream, routes: Router, age: Duration, end: CancellationToken) {
-    let asked = Arc::new(AtomicBool::new(false));
-    let service = TowerToHyperService::new(marked(routes, &asked, &end));
-    let builder = builder();
-    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    tokio::select! {
-        ended = &mut served => return note(ended),
-        () = sleep(age) => {}
-        () = silence(&asked) => {}
-        () = end.cancelled() => {}
+/// What ends a connection.
+struct Life {
+    limits: ConnectionLimits,
+    /// Fires no later than the drain.
+    end: CancellationToken,
+    counted: Option<Arc<Replica>>,
+}
+
+impl Life {
+    fn metrics(&self) -> Option<&ServingMetrics> {
+        self.counted.as_ref().map(|replica| &replica.metrics.serving)
     }
-    served.as_mut().graceful_shutdown();
-    end.cancel();
-    if let Ok(ended) = timeout(GRACE, served).await {
-        note(ended);
+
+    async fn serve<S, B>(&self, stream: TcpStream, tls: Option<&ServerTls>, service: S)
+    where
+        S: Serve<B>,
+        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+    {
+        match self.secured(stream, tls).await {
+            Ok(Some(stream)) => self.serve_on(stream, service).await,
+            Ok(None) => {}
+            Err(error) => tracing::debug!("a client did not shake hands: {error}"),
+        }
+    }
+
+    /// The connection as requests come by it; none if it is to end before.
+    async fn secured(
+        &self,
+        stream: TcpStream,
+        tls: Option<&ServerTls>,
+    ) -> io::Result<Option<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>> {
+        let Some(tls) = tls else { return Ok(Some(Either::Left(stream))) };
+        let shaken = self.end.run_until_cancelled(tls.accept(stream)).await;
+        shaken.transpose().map(|stream| stream.map(Either::Right))
+    }
+
+    async fn serve_on<S, B>(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, service: S)
+    where
+        S: Serve<B>,
+        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+    {
+        let asked = Arc::new(AtomicBool::new(false));
+        let service = TowerToHyperService::new(self.marked(service, &asked));
+        let builder = builder(self.limits.streams);
+        let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        tokio::select! {
+            ended = &mut served => return note(ended),
+            () = sleep(spread(self.limits.age)) => {}
+            () = silence(&asked) => {}
+            () = self.end.cancelled() => {}
+        }
+        served.as_mut().graceful_shutdown();
+        self.end.cancel();
+        if let Ok(ended) = timeout(GRACE, served).await {
+            note(ended);
+        }
+    }
+
+    fn marked<S>(&self, service: S, asked: &Arc<AtomicBool>) -> Marked<S> {
+        Marked {
+            service,
+            asked: Arc::clone(asked),
+            end: ConnectionEnd(self.end.clone()),
+            streams: self.counted.clone().map(|replica| Streams {
+                replica,
+                most: self.limits.streams,
+                open: Arc::default(),
+            }),
+        }
     }
 }
 
-/// `routes` that note the first request, and hand every request the end of its connection.
-fn marked(routes: Router, asked: &Arc<AtomicBool>, end: &CancellationToken) -> Router {
-    let (asked, end) = (Arc::clone(asked), ConnectionEnd(end.clone()));
-    routes.layer(MapRequestLayer::new(move |mut request: Request| {
-        asked.store(true, Relaxed);
-        request.extensions_mut().insert(end.clone());
-        request
-    }))
+/// A service that notes the first request of a connection, and hands every request the connection's end.
+#[derive(Clone)]
+struct Marked<S> {
+    service: S,
+    asked: Arc<AtomicBool>,
+    end: ConnectionEnd,
+    streams: Option<Streams>,
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
+/// How many streams of one connection are open; the transport refuses more than it may have.
+#[derive(Clone)]
+struct Streams {
+    replica: Arc<Replica>,
+    most: u32,
+    open: Arc<AtomicU32>,
+}
+
+/// One stream that is open.
+#[derive(Clone)]
+pub(super) struct OpenStream(#[expect(dead_code, reason = "counts until it is dropped")] Arc<CountedStream>);
+
+struct CountedStream(Arc<AtomicU32>);
+
+impl Drop for CountedStream {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Streams {
+    fn open(&self) -> OpenStream {
+        if self.open.fetch_add(1, Relaxed) + 1 >= self.most {
+            self.replica.metrics.serving.reached(Limit::StreamsPerConnection);
+        }
+        OpenStream(Arc::new(CountedStream(Arc::clone(&self.open))))
+    }
+}
+
+impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Marked<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Incoming>) -> S::Future {
+        self.asked.store(true, Relaxed);
+        request.extensions_mut().insert(self.end.clone());
+        if let Some(streams) = &self.streams {
+            request.extensions_mut().insert(streams.open());
+        }
+        self.service.call(request)
+    }
+}
+
+fn builder(streams: u32) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(FIRST_REQUEST).keep_alive(false);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
+        .max_concurrent_streams(streams)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     builder

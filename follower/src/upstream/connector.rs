@@ -1,13 +1,18 @@
-//! Makes one TCP connection and never a second one, so that no reconnect escapes the checks of a new session.
+//! Makes one connection, over TLS if the URL says so, and never a second one, so that no reconnect escapes the checks of a new session.
 
 use std::{
     io,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 use tonic::{
     codegen::http::Uri,
     transport::{Channel, Endpoint},
@@ -15,6 +20,7 @@ use tonic::{
 use tower::service_fn;
 
 use super::UpstreamError;
+use crate::tls::ClientTls;
 
 const CONNECT: Duration = Duration::from_secs(1);
 /// How often the connection is pinged, also while idle.
@@ -25,7 +31,7 @@ const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
 /// Connects to the host and port of `url`.
-pub(super) async fn connect(url: &str) -> Result<Channel, UpstreamError> {
+pub(super) async fn connect(url: &str, tls: Option<&Arc<ClientTls>>) -> Result<Channel, UpstreamError> {
     let endpoint = Endpoint::from_shared(url.to_owned())
         .map_err(|error| UpstreamError::Unreachable(format!("{url} is no URL: {error}")))?
         .http2_keep_alive_interval(PING)
@@ -34,9 +40,12 @@ pub(super) async fn connect(url: &str) -> Result<Channel, UpstreamError> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     let used = AtomicBool::new(false);
+    let tls = tls.cloned();
     let once = service_fn(move |uri: Uri| {
-        let again = used.swap(true, Relaxed);
-        async move { if again { Err(io::ErrorKind::NotConnected.into()) } else { dial(&uri).await } }
+        let (again, tls) = (used.swap(true, Relaxed), tls.clone());
+        async move {
+            if again { Err(io::ErrorKind::NotConnected.into()) } else { dial(&uri, tls.as_deref()).await }
+        }
     });
     match tokio::time::timeout(CONNECT, endpoint.connect_with_connector(once)).await {
         Ok(connected) => connected.map_err(|error| UpstreamError::Unreachable(causes(&error))),
@@ -44,11 +53,20 @@ pub(super) async fn connect(url: &str) -> Result<Channel, UpstreamError> {
     }
 }
 
-async fn dial(uri: &Uri) -> io::Result<TokioIo<TcpStream>> {
+/// A connection, over TLS or not.
+type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+async fn dial(uri: &Uri, tls: Option<&ClientTls>) -> io::Result<TokioIo<Stream>> {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
+    let is_secure = uri.scheme_str() == Some("https");
+    let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+    let stream = TcpStream::connect((host, port)).await?;
     stream.set_nodelay(true)?;
-    Ok(TokioIo::new(stream))
+    if !is_secure {
+        return Ok(TokioIo::new(Either::Left(stream)));
+    }
+    let tls = tls.ok_or_else(|| io::Error::other("there are no TLS files for it"))?;
+    Ok(TokioIo::new(Either::Right(Box::new(tls.connect(host, stream).await?))))
 }
 
 /// Each cause once, though most repeat the one below them.
@@ -67,7 +85,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_connection_says_so_once() {
-        let refused = connect("http://127.0.0.1:1").await.expect_err("nobody listens there").to_string();
+        let refused =
+            connect("http://127.0.0.1:1", None).await.expect_err("nobody listens there").to_string();
         assert_eq!(refused.matches("refused").count(), 1, "{refused}");
     }
 }

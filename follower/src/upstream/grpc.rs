@@ -36,7 +36,7 @@ use super::{
     meter::{Meter, Metered, metered},
     probe,
 };
-use crate::size::ByteSize;
+use crate::{size::ByteSize, tls::ClientTls};
 
 /// Answered from memory by any store that is alive.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,6 +49,7 @@ const SPOKEN: &str = "rpc.Api";
 pub struct GrpcConnector {
     url: String,
     max_message_bytes: usize,
+    tls: Option<Arc<ClientTls>>,
 }
 
 impl GrpcConnector {
@@ -56,7 +57,13 @@ impl GrpcConnector {
     #[must_use]
     pub fn new(url: &Url, max_block_size: ByteSize) -> Self {
         let url = url.as_str().trim_end_matches('/').to_owned();
-        Self { url, max_message_bytes: max_message_bytes(max_block_size) }
+        Self { url, max_message_bytes: max_message_bytes(max_block_size), tls: None }
+    }
+
+    /// The same store; if its URL is of https, it is reached with these.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<ClientTls>>) -> Self {
+        Self { tls, ..self }
     }
 }
 
@@ -68,7 +75,7 @@ impl Connector for GrpcConnector {
     }
 
     async fn connect(&self) -> Result<GrpcUpstream, UpstreamError> {
-        let channel = connector::connect(&self.url).await?;
+        let channel = connector::connect(&self.url, self.tls.as_ref()).await?;
         Ok(GrpcUpstream::new(channel, self.max_message_bytes))
     }
 }

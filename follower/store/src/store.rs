@@ -66,6 +66,22 @@ pub trait BlockStore: Send + Sync + 'static {
     /// can be put again. File errors.
     fn proof(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// How many bytes a published block has; none when there is none of that number.
+    ///
+    /// # Errors
+    /// As those of `block`; not all damage shows.
+    fn block_len(&self, number: BlockNumber) -> Result<Option<u32>, StoreError> {
+        Ok(self.block(number)?.map(len_of))
+    }
+
+    /// How many bytes a published proof has; none when there is none of that number.
+    ///
+    /// # Errors
+    /// As those of `proof`; not all damage shows.
+    fn proof_len(&self, number: BlockNumber) -> Result<Option<u32>, StoreError> {
+        Ok(self.proof(number)?.map(len_of))
+    }
+
     /// Whether the proof of that number is published, from memory.
     fn has_proof(&self, number: BlockNumber) -> bool;
 
@@ -97,4 +113,10 @@ pub trait BlockStore: Send + Sync + 'static {
     /// # Errors
     /// `DiskFull`, after which nothing was dropped; `Damaged` when nothing knows where `last` ends; file errors; poison.
     fn truncate(&self, last: BlockNumber) -> Result<Tips, StoreError>;
+}
+
+/// No record is longer than 1 GiB.
+#[expect(clippy::needless_pass_by_value, reason = "it is mapped over what was read")]
+pub(crate) fn len_of(bytes: Vec<u8>) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }

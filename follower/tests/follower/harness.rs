@@ -14,6 +14,7 @@ use tidemark_follower::{
     node::{self, Node, NodeError},
     size::ByteSize,
     sync::{OnFork, SyncMode},
+    tls::{TlsArgs, UpstreamTlsArgs},
 };
 use tidemark_store::DiskStore;
 use tidemark_wire::{
@@ -84,6 +85,7 @@ pub(crate) fn serve_args(dir: &Path) -> ServeArgs {
         admin_listen: ANY.parse().unwrap(),
         shutdown_delay: Duration::ZERO,
         limits: LimitArgs { max_connections: 100, ..LimitArgs::default() },
+        tls: TlsArgs::default(),
         pod_uid: "pod-1".to_owned(),
     }
 }
@@ -110,6 +112,7 @@ pub(crate) fn follow_args(dir: &Path, upstreams: &[&str]) -> FollowArgs {
         requests_per_second: 10_000,
         genesis: None,
         on_fork: OnFork::Halt,
+        upstream_tls: UpstreamTlsArgs::default(),
         serve: serve_args(dir),
     }
 }
@@ -229,6 +232,19 @@ pub(crate) fn recorded_blocks() -> Vec<Vec<u8>> {
         rest = tail;
     }
     blocks
+}
+
+/// The value of a metric, whose name is without the prefix and with its labels; 0 where it is not shown.
+pub(crate) async fn metric(node: &Running, name: &str) -> f64 {
+    let metrics = page(node.admin, "/metrics").await;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("tidemark_follower_{name} ")));
+    line.map_or(0.0, |value| value.parse().expect("a number"))
+}
+
+/// Waits until a metric is as told.
+pub(crate) async fn metric_is(node: &Running, name: &str, is: impl Fn(f64) -> bool) {
+    let as_told = async || is(metric(node, name).await).then_some(());
+    eventually(&format!("the metric {name} is as it should be"), as_told).await;
 }
 
 /// Status line and body of an admin page.

@@ -3,7 +3,7 @@
 use std::{fs::File, os::unix::fs::FileExt as _, path::Path, time::Duration};
 
 use futures::StreamExt as _;
-use tidemark_follower::sync::SyncMode;
+use tidemark_follower::{size::ByteSize, sync::SyncMode};
 use tidemark_store::BlockHash;
 use tidemark_wire::{
     blockchain::BlockRequest,
@@ -236,13 +236,18 @@ fn damage_last_block(log: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_damaged_on_disk_is_unavailable_and_never_served() {
-    let primary = complete().await;
+    let primary = produce(|args| {
+        args.blocks = Some(5);
+        args.serve.limits.block_cache = ByteSize(0);
+    })
+    .await;
+    proven(primary.rpc, 5).await;
     damage_last_block(&primary.data_dir().join("blocks-00000000.log"));
     let mut client = api(primary.rpc).await;
     let request = BlockRequest { block_num: 5, include_proof: None };
     let refused = client.get_block_by_number(request).await.expect_err("refused");
     assert_eq!(refused.code(), Code::Unavailable);
-    assert!(refused.message().contains("block 5 is damaged here"), "{refused}");
+    assert!(refused.message().contains("block 5 is damaged here, refetching"), "{refused}");
     assert!(block(&mut client, 4).await.block.is_some(), "its neighbour is served");
     let request = BlockSubscriptionRequest { block_from: 4 };
     let mut blocks = client.block_subscription(request).await.expect("taken").into_inner();

@@ -160,6 +160,14 @@ impl BlockStore for DiskStore {
         self.read_proof(number)
     }
 
+    fn block_len(&self, number: BlockNumber) -> Result<Option<u32>, StoreError> {
+        self.len_of_block(number)
+    }
+
+    fn proof_len(&self, number: BlockNumber) -> Result<Option<u32>, StoreError> {
+        self.len_of_proof(number)
+    }
+
     fn has_proof(&self, number: BlockNumber) -> bool {
         self.progress().proofs.holds(number)
     }

@@ -1,7 +1,7 @@
 //! Reading what is published: verified, without the writer, and again where something was cut meanwhile.
 
 use super::DiskStore;
-use crate::{BlockHash, BlockNumber, StoreError};
+use crate::{BlockHash, BlockNumber, StoreError, recover, store::len_of};
 
 impl DiskStore {
     pub(super) fn read_block(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, StoreError> {
@@ -57,6 +57,24 @@ impl DiskStore {
                 }
                 return read.map(Some);
             }
+        }
+    }
+
+    /// By the index; by the block itself where that is damaged.
+    pub(super) fn len_of_block(&self, number: BlockNumber) -> Result<Option<u32>, StoreError> {
+        match self.media.index.get(number) {
+            _ if !self.is_durable(number) => Ok(None),
+            Ok(block) => Ok(Some(block.place.len)),
+            Err(_) => Ok(self.read_block(number)?.map(len_of)),
+        }
+    }
+
+    /// By the index; by the proof itself where that is damaged.
+    pub(super) fn len_of_proof(&self, number: BlockNumber) -> Result<Option<u32>, StoreError> {
+        match recover::proof_place(&self.media, number) {
+            _ if !self.progress().proofs.holds(number) => Ok(None),
+            Ok(Some((place, _))) => Ok(Some(place.len)),
+            _ => Ok(self.read_proof(number)?.map(len_of)),
         }
     }
 
