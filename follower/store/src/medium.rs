@@ -48,7 +48,8 @@ pub trait Medium: Send + Sync {
     /// Any is poison.
     fn sync(&self) -> Result<(), StoreError>;
 
-    /// Forgets every block from number `count` on.
+    /// Forgets every block from number `count` on, whatever is left of any. Asked for on each opening, too, for a crash may
+    /// leave traces of blocks that never counted.
     ///
     /// # Errors
     /// Any is poison.

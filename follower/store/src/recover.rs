@@ -51,11 +51,12 @@ pub(crate) fn remove_unfinished(disk: &dyn Disk) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// `DurableLost` when less is left than was durable; `Damaged` where the log is no chain; file errors.
-pub(crate) fn blocks(log: &Log, index: &BlockIndex, manifest: &Manifest) -> Result<Blocks, StoreError> {
+pub(crate) fn blocks(media: &Media, manifest: &Manifest) -> Result<Blocks, StoreError> {
+    let (log, index) = (&*media.blocks, &media.index);
     let (checkpoint, floor) = (&manifest.checkpoint, floor(manifest, manifest.checkpoint.blocks_end));
     let last = BlockNumber::last_of(checkpoint.blocks);
     let behind =
-        last.and_then(|last| behind(log, index, last)).filter(|behind| behind.end <= checkpoint.blocks_end);
+        last.and_then(|last| behind(media, last)).filter(|behind| behind.end <= checkpoint.blocks_end);
     let (from, count) =
         behind.as_ref().map_or((Position::ORIGIN, 0), |behind| (behind.end, checkpoint.blocks));
     let damaged = behind.filter(|behind| behind.is_damaged).and(last).into_iter().collect();
@@ -82,14 +83,14 @@ struct Behind {
     is_damaged: bool,
 }
 
-/// Where the last block of the checkpoint ends, if the indexes know it and the log has something there: bytes that are
+/// Where the last block of the checkpoint ends, if log or indexes know it and the log has something there: bytes that are
 /// others now are damage, none at all are a lost tail.
-fn behind(log: &Log, index: &BlockIndex, last: BlockNumber) -> Option<Behind> {
-    let block = index.get(last).ok()?;
-    let read = log.read_record(block.place);
-    let is_it = read.as_ref().is_ok_and(|(header, _)| header.number == last && header.hash == block.hash);
-    let is_damaged = !is_it && (read.is_ok() || !log.is_blank(block.place).ok()?);
-    (is_it || is_damaged).then(|| Behind { end: block.place.end(), is_damaged })
+fn behind(media: &Media, last: BlockNumber) -> Option<Behind> {
+    let examined = media.examine(last, media.index.get(last)).ok()?;
+    let place = examined.kept?.place;
+    let is_damaged = examined.payload.is_err();
+    let is_lost = is_damaged && media.blocks.is_blank(place).unwrap_or(true);
+    (!is_lost).then(|| Behind { end: place.end(), is_damaged })
 }
 
 /// Writes records again that lie past the checkpoint.

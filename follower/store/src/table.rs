@@ -142,11 +142,14 @@ impl<const W: usize> Table<W> {
     /// # Errors
     /// What the file system says.
     pub fn clear_from(&self, first: u32) -> Result<(), StoreError> {
-        let zeros = [0; PAGE];
+        let (zeros, mut there) = ([0; PAGE], [0; PAGE]);
         let (mut at, end) = (u64::from(first) * W as u64, self.len.load(Relaxed));
         while at < end {
             let take = usize::try_from(end - at).unwrap_or(PAGE).min(PAGE);
-            self.file.write_at(&zeros[..take], at).map_err(self.failed("clear"))?;
+            self.file.read_at(&mut there[..take], at).map_err(self.failed("clear"))?;
+            if there[..take] != zeros[..take] {
+                self.file.write_at(&zeros[..take], at).map_err(self.failed("clear"))?;
+            }
             at += take as u64;
         }
         self.pages().clear();

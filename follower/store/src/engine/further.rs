@@ -28,11 +28,8 @@ impl FurtherMedia {
     /// Takes the media in. What they hold counts up to as many blocks of this very chain as the manifest says.
     pub(super) fn open(media: Vec<Arc<dyn Medium>>, manifest: &Manifest) -> Result<Self, StoreError> {
         let media = media.into_iter().map(|medium| {
-            let held = medium.durable();
-            let count = held.unwrap_or(0).min(manifest.trusted(medium.name()));
-            if held != Some(count) {
-                medium.cut(count)?;
-            }
+            let count = medium.durable().unwrap_or(0).min(manifest.trusted(medium.name()));
+            medium.cut(count)?;
             Ok(Further { medium, count })
         });
         Ok(Self { media: media.collect::<Result<_, StoreError>>()?, pending: Vec::new() })
@@ -112,7 +109,7 @@ impl Further {
 /// Blocks from number `from` on, up to the first that cannot be read.
 fn group(logs: &Media, from: u32, count: u32) -> Vec<(Applied, Vec<u8>)> {
     let read = |n| {
-        let block = logs.index.get(BlockNumber::new(n)).ok()?;
+        let block = logs.kept(BlockNumber::new(n)).ok()?;
         Some((block, logs.blocks.read_block(&block).ok()?))
     };
     let mut bytes = 0;

@@ -64,7 +64,7 @@ impl DiskStore {
         if manifest.cutting {
             media.cut(&manifest.checkpoint)?;
         }
-        let blocks = recover::blocks(&media.blocks, &media.index, &manifest)?;
+        let blocks = recover::blocks(&media, &manifest)?;
         let proofs = recover::proofs(&media, blocks.count, &manifest)?;
         let mut writer = writer(&media, segment_size_of(&*disk, options)?, &blocks, &proofs, manifest)?;
         let further = further.into_iter().map(|make| make(&disk)).collect::<Result<Vec<_>, _>>()?;

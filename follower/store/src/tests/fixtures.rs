@@ -102,9 +102,9 @@ fn check(dir: &Path, version: u32) {
     for n in 0..COUNT {
         let block = store.block(number(n));
         if n == DAMAGED {
-            assert!(block.is_err())
+            assert!(block.is_err());
         } else {
-            assert_eq!(block.expect("readable"), Some(payload(n)))
+            assert_eq!(block.expect("readable"), Some(payload(n)));
         }
         let has_proof = (1..=PROVEN).contains(&n) || n == PROVEN + 2;
         assert_eq!(store.proof(number(n)).expect("readable"), has_proof.then(|| payload(n)));

@@ -5,6 +5,7 @@ mod crashes;
 mod damage;
 mod failing_disk;
 mod fixtures;
+mod harm;
 mod healing;
 mod media;
 mod migration;
@@ -14,6 +15,7 @@ mod reader;
 mod reading;
 mod recovery;
 mod sim;
+mod subject;
 mod tally;
 
 use std::{

@@ -38,6 +38,10 @@ impl Tally {
         *BlockHash::of(&[&before, block].concat()).as_bytes()
     }
 
+    pub(super) fn count(&self) -> u32 {
+        self.after.written().expect("readable")
+    }
+
     pub(super) fn after(&self, count: u32) -> [u8; 32] {
         count.checked_sub(1).map_or([0; 32], |last| self.after.read(last).expect("readable"))
     }
