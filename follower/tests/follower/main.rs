@@ -21,4 +21,5 @@ mod serving;
 mod silence;
 mod tls;
 mod tools;
+mod trace;
 mod trickle;
