@@ -15,6 +15,7 @@ pub mod produce;
 mod recent;
 pub mod replica;
 pub mod restore;
+pub mod scrub;
 pub mod server;
 pub mod size;
 pub mod state;

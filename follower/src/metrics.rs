@@ -2,6 +2,7 @@
 
 mod serving;
 mod storing;
+mod upkeep;
 
 use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 
@@ -13,7 +14,7 @@ use prometheus_client::{
 use tidemark_store::{BlockNumber, Tips};
 
 pub use self::serving::{Limit, Open, ServingMetrics};
-use self::storing::StoringMetrics;
+use self::{storing::StoringMetrics, upkeep::UpkeepMetrics};
 use crate::{replica::Batch, state::State};
 
 pub(crate) type Labels = Vec<(&'static str, &'static str)>;
@@ -31,6 +32,8 @@ pub struct Metrics {
     /// What is counted of serving.
     pub serving: ServingMetrics,
     storing: StoringMetrics,
+    /// What is counted of keeping the disk sound.
+    pub upkeep: UpkeepMetrics,
     tips: Family<Labels, Gauge>,
     sessions_ended: Family<Labels, Counter>,
     state: Family<Labels, Gauge>,
@@ -51,6 +54,7 @@ impl Default for Metrics {
             proofs: Counter::default(),
             serving: ServingMetrics::default(),
             storing: StoringMetrics::default(),
+            upkeep: UpkeepMetrics::default(),
             tips: Family::default(),
             sessions_ended: Family::default(),
             state: Family::default(),
@@ -105,6 +109,11 @@ impl Metrics {
         }
     }
 
+    /// Remembers the last block in common with an upstream that holds another chain; none has no sample.
+    pub fn forked(&self, common: Option<BlockNumber>) {
+        set(&self.tips, vec![("kind", "common")], common);
+    }
+
     /// All metrics as OpenMetrics text, with the tips and the state as they are now.
     ///
     /// # Errors
@@ -138,7 +147,7 @@ impl Metrics {
         registry.register("build", "The version that runs", Info::new(version));
         registry.register(
             "tip",
-            "Highest block of each kind; upstream is what the upstream reported last",
+            "Highest block of each kind; upstream is what the upstream reported last, common the last block shared with an upstream that diverged",
             self.tips.clone(),
         );
         registry.register("state", "1 for the state the follower is in", self.state.clone());
@@ -174,6 +183,7 @@ impl Metrics {
         );
         self.storing.register(&mut registry);
         self.serving.register(&mut registry);
+        self.upkeep.register(&mut registry);
         registry
     }
 }

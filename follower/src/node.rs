@@ -19,7 +19,7 @@ use crate::{
     produce::{self, BlockSource, NativeSource, ProduceError, ProduceOptions, ReplayError, ReplaySource},
     replica::{Identity, Replica, ReplicaError},
     restore::{self, Marker, RestoreError, RestoreOptions},
-    server,
+    scrub, server,
     state::State,
     sync::{Engine, EngineOptions, Trouble},
     tls::{ClientTls, ServerTls, TlsError},
@@ -187,10 +187,17 @@ async fn serve(
     tracing::info!(rpc = %addresses.0, admin = %addresses.1, "serving");
     let serving = server::serve(rpc, tls, Arc::clone(&replica), args.limits, drain.clone());
     let administering = admin::serve(admin, Arc::clone(&replica), drain.clone());
-    let measuring = volume::watch(replica, args.data_dir.clone(), args.volume_size.map(|size| size.0));
+    let measuring =
+        volume::watch(Arc::clone(&replica), args.data_dir.clone(), args.volume_size.map(|size| size.0));
     let measuring = drain.clone().run_until_cancelled_owned(measuring).map(drop);
     let servers = vec![tokio::spawn(serving), tokio::spawn(administering), tokio::spawn(measuring)];
-    let worker = tokio::spawn(work);
+    let scrubbing = scrub::run(replica, args.scrub);
+    let worker = tokio::spawn(async move {
+        tokio::select! {
+            end = work => end,
+            error = scrubbing => Err(error.into()),
+        }
+    });
     let shutdown_delay = args.shutdown_delay;
     Ok(Node { rpc: addresses.0, admin: addresses.1, worker, servers, drain, shutdown_delay })
 }

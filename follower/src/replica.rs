@@ -8,7 +8,7 @@ use std::{
 };
 
 use thiserror::Error;
-use tidemark_store::{BlockHash, BlockNumber, BlockStore, Commitment, Metadata, StoreError, Tips};
+use tidemark_store::{BlockHash, BlockNumber, BlockStore, Checked, Commitment, Metadata, StoreError, Tips};
 use tokio::{sync::watch, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::Bytes;
@@ -59,6 +59,13 @@ struct Outlook {
     detail: String,
     upstream_tip: Option<BlockNumber>,
     upstream_boot_ids: Vec<String>,
+}
+
+impl ReplicaError {
+    /// Whether the store takes no more writes, so that the process must exit.
+    pub fn is_poison(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_poison())
+    }
 }
 
 /// One follower's shared parts. Cheap to share; every method takes `&self`.
@@ -149,14 +156,31 @@ impl Replica {
         self.tips.subscribe()
     }
 
-    /// What the replica is doing about its upstream.
+    /// What the replica is doing about its upstream. Healing is shown where nothing else is wrong.
     pub fn state(&self) -> State {
-        self.outlook().state
+        match self.outlook().state {
+            State::Syncing | State::UpstreamStalled if !self.damaged().is_empty() => State::Healing,
+            state => state,
+        }
     }
 
     /// Why the replica is in its state, for people; empty where the state says it all.
     pub fn state_detail(&self) -> String {
-        self.outlook().detail.clone()
+        let damaged = self.damaged();
+        match damaged.first() {
+            Some(first) if self.state() == State::Healing => {
+                format!(
+                    "{} blocks are damaged on disk, from block {first} on: fetching them again",
+                    damaged.len()
+                )
+            }
+            _ => self.outlook().detail.clone(),
+        }
+    }
+
+    /// The damaged blocks that are known, lowest first, some of them if there are many.
+    pub fn damaged(&self) -> Vec<BlockNumber> {
+        self.store.damaged()
     }
 
     /// The tip the upstream reported last.
@@ -236,6 +260,40 @@ impl Replica {
             Ok(())
         })
         .await
+    }
+
+    /// Puts the bytes of a damaged block back in place, and publishes what that makes whole.
+    ///
+    /// # Errors
+    /// `OtherBytes` when these are not the bytes that were published; what else the store says.
+    pub async fn repair(self: &Arc<Self>, number: BlockNumber, bytes: Bytes) -> Result<(), ReplicaError> {
+        self.blocking(move |replica| {
+            replica.store.repair(number, &bytes)?;
+            replica.refresh();
+            Ok(())
+        })
+        .await
+    }
+
+    /// Checks about `max_bytes` of what is on disk, from block `from` on.
+    ///
+    /// # Errors
+    /// What the store says. Damage is none: it is marked.
+    pub async fn scrub(self: &Arc<Self>, from: BlockNumber, max_bytes: u64) -> Result<Checked, ReplicaError> {
+        self.blocking(move |replica| {
+            let checked = replica.store.scrub(from, max_bytes)?;
+            replica.refresh();
+            Ok(checked)
+        })
+        .await
+    }
+
+    /// Shows readers the tips as they are now: what a read found damaged is no longer published.
+    fn refresh(&self) {
+        self.tips.send_if_modified(|tips| {
+            let before = std::mem::replace(tips, self.store.tips());
+            before != *tips
+        });
     }
 
     /// Fires when blocks are dropped that were served: whoever was sent some of them must not be sent what follows on the
@@ -354,6 +412,13 @@ impl Replica {
         work: impl FnOnce(&Self) -> Result<T, ReplicaError> + Send + 'static,
     ) -> Result<T, ReplicaError> {
         let replica = Arc::clone(self);
-        spawn_blocking(move || work(&replica)).await.unwrap_or(Err(ReplicaError::ShuttingDown))
+        let done = spawn_blocking(move || {
+            let done = work(&replica);
+            if matches!(&done, Err(ReplicaError::Store(error)) if error.is_damage()) {
+                replica.refresh();
+            }
+            done
+        });
+        done.await.unwrap_or(Err(ReplicaError::ShuttingDown))
     }
 }

@@ -4,7 +4,7 @@ mod follow;
 mod produce;
 mod serve;
 mod tools;
-mod values;
+pub(crate) mod values;
 
 use clap::{Parser, Subcommand, ValueEnum};
 

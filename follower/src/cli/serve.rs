@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::Args;
 
 use super::values::duration;
-use crate::{limits::LimitArgs, size::ByteSize, tls::TlsArgs};
+use crate::{limits::LimitArgs, scrub::ScrubArgs, size::ByteSize, tls::TlsArgs};
 
 /// What a command needs to serve.
 #[derive(Debug, Clone, Args)]
@@ -33,6 +33,9 @@ pub struct ServeArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would become the command's help")]
     pub tls: TlsArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the command's help")]
+    pub scrub: ScrubArgs,
     /// UID of the pod this process runs in, answered by `tidemark.v1.Replica/Tips`.
     #[arg(long, env = "POD_UID", value_name = "UID", default_value = "", hide = true)]
     pub pod_uid: String,

@@ -22,6 +22,20 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if duration > LONGEST { Err("write at most 1day".to_owned()) } else { Ok(duration) }
 }
 
+/// The same for what is done rarely.
+pub(crate) fn long_duration(text: &str) -> Result<Duration, String> {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration > YEAR { Err("write at most 365days".to_owned()) } else { Ok(duration) }
+}
+
+/// Bytes per second, at least enough to get anywhere.
+pub(crate) fn rate(text: &str) -> Result<ByteSize, String> {
+    const LEAST: ByteSize = ByteSize(64 << 10);
+    let rate: ByteSize = text.parse().map_err(|error: ParseSizeError| error.to_string())?;
+    if rate < LEAST { Err(format!("a rate is at least {LEAST} per second")) } else { Ok(rate) }
+}
+
 /// An interval that no loop spins on.
 pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;

@@ -104,6 +104,7 @@ async fn last_common<U: Upstream>(
     }
     let common = search(link, context, fork.number, tip).await?;
     *context.fork.lock().unwrap_or_else(PoisonError::into_inner) = Some(Fork { common, ..fork });
+    context.replica.metrics.forked(common);
     let (theirs, ours) = (fork.theirs, fork.ours);
     tracing::error!(
         block = %fork.number, %ours, %theirs, last_common = common.map(BlockNumber::get),

@@ -12,13 +12,16 @@ use super::{
     backoff::Backoff,
     budget::Budget,
     ends::{self, Next},
-    home,
+    heal, home,
     link::{Link, SharedBudget},
     mode::{Manner, Subscriptions},
     pulse::Pulse,
     session::{self, Context},
 };
-use crate::{replica::Replica, upstream::Connector};
+use crate::{
+    replica::Replica,
+    upstream::{Connector, UpstreamError},
+};
 
 /// The longest first pause after a session ended; jitter makes it half of that at least.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -42,10 +45,21 @@ pub struct EngineOptions {
     pub max_block: usize,
 }
 
-/// One upstream, and what was learnt about it.
-pub(super) struct Slot<C> {
+/// An upstream, and what may be asked of it.
+pub(super) struct Reach<C> {
     pub(super) connector: C,
     pub(super) budget: SharedBudget,
+}
+
+impl<C: Connector> Reach<C> {
+    pub(super) async fn connect(&self) -> Result<Link<C::Upstream>, UpstreamError> {
+        Ok(Link::new(self.connector.connect().await?, &self.budget))
+    }
+}
+
+/// One upstream, and what was learnt about it.
+pub(super) struct Slot<C> {
+    pub(super) reach: Arc<Reach<C>>,
     learnt: Subscriptions,
     /// The block at which it failed last.
     failed_at: Option<BlockNumber>,
@@ -71,8 +85,7 @@ impl<C: Connector> Engine<C> {
     ) -> Self {
         let budget = || Arc::new(Mutex::new(Budget::new(options.requests_per_second)));
         let slot = |connector| Slot {
-            connector,
-            budget: budget(),
+            reach: Arc::new(Reach { connector, budget: budget() }),
             learnt: Subscriptions::default(),
             failed_at: None,
         };
@@ -95,8 +108,17 @@ impl<C: Connector> Engine<C> {
         }
     }
 
-    /// Follows until something ends the process.
+    /// Follows, and heals what is damaged here, until something ends the process.
     pub async fn run(mut self) -> Trouble {
+        let reaches = self.upstreams.iter().map(|slot| Arc::clone(&slot.reach)).collect();
+        let healing = heal::run(reaches, Arc::clone(&self.context.replica));
+        tokio::select! {
+            trouble = self.follow() => trouble,
+            trouble = healing => trouble,
+        }
+    }
+
+    async fn follow(&mut self) -> Trouble {
         loop {
             let (before, started) = (self.context.replica.held(), Instant::now());
             let trouble = self.session().await;
@@ -116,12 +138,12 @@ impl<C: Connector> Engine<C> {
         let (preferred, rest) = self.upstreams.split_at(self.current);
         let slot = &rest[0];
         let manner = slot.learnt.manner(self.mode, Instant::now());
-        let link = match slot.connector.connect().await {
-            Ok(upstream) => Link::new(upstream, &slot.budget),
+        let link = match slot.reach.connect().await {
+            Ok(link) => link,
             Err(error) => return error.into(),
         };
         let returning = home::preferred(preferred, &self.context.replica, &mut self.home);
-        session::run(&slot.connector, &link, &self.context, manner, returning).await
+        session::run(&slot.reach.connector, &link, &self.context, manner, returning).await
     }
 
     fn succeeded(&mut self) {
@@ -165,7 +187,7 @@ impl<C: Connector> Engine<C> {
     /// Shows the trouble as the replica's state, which says it once, and each time to whoever debugs. A session that
     /// ended as all do changes nothing.
     fn report(&self, trouble: &Trouble, next: Next) {
-        let upstream = self.upstreams[self.current].connector.name();
+        let upstream = self.upstreams[self.current].reach.connector.name();
         if trouble.is_own_failure() {
             tracing::error!(upstream, "the session ended: {trouble}");
         } else {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Trouble, backoff::Backoff, engine::Slot, lineage, link::Link};
+use super::{Trouble, backoff::Backoff, engine::Slot, lineage};
 use crate::{
     replica::Replica,
     upstream::{Connector, UpstreamError},
@@ -25,7 +25,7 @@ pub(super) async fn preferred<C: Connector>(
         tokio::time::sleep(pauses.failed(LONGEST_PAUSE, rand::random())).await;
         for (at, slot) in upstreams.iter().enumerate() {
             if is_worth_it(slot, replica).await.unwrap_or(false) {
-                return Trouble::Preferred { at, upstream: slot.connector.name().to_owned() };
+                return Trouble::Preferred { at, upstream: slot.reach.connector.name().to_owned() };
             }
         }
     }
@@ -33,7 +33,7 @@ pub(super) async fn preferred<C: Connector>(
 
 /// Whether the session that begins there could go on where this one ends.
 async fn is_worth_it<C: Connector>(slot: &Slot<C>, replica: &Replica) -> Result<bool, UpstreamError> {
-    let link = Link::new(slot.connector.connect().await?, &slot.budget);
+    let link = slot.reach.connect().await?;
     let status = link.status().await?;
     if replica.genesis() != Some(status.genesis) || Some(status.tip) < replica.held() {
         return Ok(false);

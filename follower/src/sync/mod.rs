@@ -13,6 +13,7 @@ mod ends;
 mod engine;
 mod fork;
 mod gather;
+mod heal;
 mod home;
 mod intake;
 mod lineage;

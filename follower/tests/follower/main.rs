@@ -7,6 +7,7 @@ mod ends;
 mod following;
 mod forks;
 mod harness;
+mod healing;
 mod heights;
 mod hostile;
 mod limits;

@@ -92,6 +92,15 @@ impl Script {
     /// Adds native blocks after those there are, up to `tip`.
     pub(crate) fn extend(&mut self, tip: u32, body: &[u8]) {
         let first = u32::try_from(self.blocks.len()).unwrap();
+        self.extend_from(first, tip, body);
+    }
+
+    /// The same, whichever blocks are missing.
+    pub(crate) fn extend_behind(&mut self, tip: u32, body: &[u8]) {
+        self.extend_from(self.tip + 1, tip, body);
+    }
+
+    fn extend_from(&mut self, first: u32, tip: u32, body: &[u8]) {
         for number in first..=tip {
             let parent =
                 number.checked_sub(1).map_or([0; 32], |n| *BlockHash::of(&self.blocks[&n]).as_bytes());
