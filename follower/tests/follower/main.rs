@@ -10,6 +10,7 @@ mod harness;
 mod healing;
 mod heights;
 mod hostile;
+mod killing;
 mod limits;
 mod loops;
 mod network;

@@ -13,10 +13,10 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::harness::{check_same_blocks, eventually, produce, published, tips};
+use crate::harness::{eventually, published, tips};
 
 /// The binary with its log as JSON lines, on ports of the system's choice.
-fn binary(args: &[&str], dir: &Path) -> Command {
+pub(crate) fn binary(args: &[&str], dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidemark-follower"));
     command.args(args).arg("--data-dir").arg(dir);
     command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"]);
@@ -24,13 +24,13 @@ fn binary(args: &[&str], dir: &Path) -> Command {
     command
 }
 
-struct Process {
-    child: Child,
-    rpc: SocketAddr,
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) rpc: SocketAddr,
 }
 
 impl Process {
-    async fn start(command: &mut Command) -> Self {
+    pub(crate) async fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let rpc = loop {
@@ -53,24 +53,6 @@ impl Process {
     async fn end(&mut self) -> ExitStatus {
         tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await.expect("it ends").unwrap()
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_published_is_lost_by_kill_9() {
-    let primary = produce(|args| args.block_interval = Duration::from_millis(2)).await;
-    let (dir, url) = (TempDir::new().unwrap(), primary.url());
-    let args = ["follow", "--upstream", &url, "--format", "native", "--poll-interval", "20ms"];
-    let mut seen = 0;
-    for _ in 0..5 {
-        let mut follower = Process::start(&mut binary(&args, dir.path())).await;
-        let reopened = tips(follower.rpc).await.published_tip;
-        assert!(reopened.unwrap_or(0) >= seen, "{reopened:?} after {seen}");
-        seen = published(follower.rpc, seen + 10).await.published_tip.unwrap();
-        follower.child.kill().await.unwrap();
-    }
-    let follower = Process::start(&mut binary(&args, dir.path())).await;
-    published(follower.rpc, seen + 1).await;
-    check_same_blocks(primary.rpc, follower.rpc, seen.min(300)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,6 +40,11 @@ fn report(code: i32, name: &str, dir: &Path, more: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("a report")
 }
 
+/// Every record in the directory is whole.
+pub(crate) fn check_sound(dir: &Path) {
+    assert_eq!(report(0, "verify", dir, &[])["sound"], true);
+}
+
 /// What a command says that must end with this code and no report.
 fn refusal(code: i32, name: &str, dir: &Path, more: &[&str]) -> String {
     let output = run(name, dir, more);
