@@ -11,6 +11,8 @@ mod listen;
 pub mod logging;
 pub mod metrics;
 pub mod node;
+pub mod opening;
+pub mod panics;
 pub mod produce;
 mod recent;
 pub mod replica;

@@ -7,13 +7,14 @@ use tidemark_follower::{
     cli::{Cli, Command},
     logging,
     node::{self, Node, NodeError},
-    tools,
+    panics, tools,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    panics::end_the_process();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(refused) => return said(&refused),

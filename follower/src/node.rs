@@ -7,15 +7,15 @@ use futures::{
     future::{join_all, select_all},
 };
 use thiserror::Error;
-use tidemark_store::{BlockNumber, BlockStore as _, DiskStore, StoreError};
+use tidemark_store::{BlockNumber, BlockStore as _, StoreError};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin,
     cli::{FollowArgs, FormatName, ProduceArgs, ServeArgs},
-    format::{Format, Native, Opaque},
-    listen,
+    format::{Format, FormatMissing},
+    listen, opening,
     produce::{self, BlockSource, NativeSource, ProduceError, ProduceOptions, ReplayError, ReplaySource},
     replica::{Identity, Replica, ReplicaError},
     restore::{self, Marker, RestoreError, RestoreOptions},
@@ -36,6 +36,9 @@ pub enum NodeError {
     /// The store could not be opened or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The format is not in this build.
+    #[error(transparent)]
+    Format(#[from] FormatMissing),
     /// The store could not be used.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
@@ -86,11 +89,7 @@ pub struct Node {
 /// # Errors
 /// When the store, the genesis demanded or a port does not allow it.
 pub async fn follow(args: FollowArgs) -> Result<Node, NodeError> {
-    let format: Box<dyn Format> = match args.format {
-        FormatName::Native => Box::new(Native),
-        FormatName::Opaque => Box::new(Opaque),
-    };
-    let replica = open(&args.serve, format, State::Syncing)?;
+    let replica = open(&args.serve, args.format.format()?, State::Syncing)?;
     if let Some(genesis) = args.genesis {
         replica.pin(genesis).await?;
     }
@@ -122,13 +121,14 @@ fn upstream_tls(args: &FollowArgs, replica: &Arc<Replica>) -> Result<Option<Arc<
 /// # Errors
 /// When the store, the recording or a port does not allow it.
 pub async fn produce(args: ProduceArgs) -> Result<Node, NodeError> {
-    let (source, format): (Box<dyn BlockSource>, Box<dyn Format>) = match &args.replay {
-        Some(file) => (Box::new(ReplaySource::open(file)?), Box::new(Opaque)),
+    let (source, format): (Box<dyn BlockSource>, FormatName) = match &args.replay {
+        Some(file) => (Box::new(ReplaySource::open(file)?), args.replay_format.into()),
         None => {
-            (Box::new(NativeSource::new(usize::try_from(args.body_size.0).unwrap_or(0))), Box::new(Native))
+            let body_size = usize::try_from(args.body_size.0).unwrap_or(0);
+            (Box::new(NativeSource::new(body_size)), FormatName::Native)
         }
     };
-    let replica = open(&args.serve, format, State::Producing)?;
+    let replica = open(&args.serve, format.format()?, State::Producing)?;
     let options = ProduceOptions {
         block_interval: args.block_interval,
         proof_delay: args.proof_delay,
@@ -158,7 +158,7 @@ fn to_restore(args: &ProduceArgs) -> Result<Option<(RestoreOptions, Marker)>, Re
 
 /// Opens the store, which must be of that format.
 fn open(args: &ServeArgs, format: Box<dyn Format>, state: State) -> Result<Arc<Replica>, NodeError> {
-    let store = DiskStore::open_within(&args.data_dir, args.volume_size.map(|size| size.0))?;
+    let store = opening::open(&*format, &args.data_dir, args.volume_size.map(|size| size.0))?;
     if let Some(held) = store.metadata().filter(|held| held.format != format.name()) {
         let asked = format.name().to_owned();
         return Err(StoreError::OtherFormat { held: held.format, asked }.into());

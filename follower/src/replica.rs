@@ -9,6 +9,7 @@ use std::{
 
 use thiserror::Error;
 use tidemark_store::{BlockHash, BlockNumber, BlockStore, Checked, Commitment, Metadata, StoreError, Tips};
+use tidemark_wire::primitives::MerklePath;
 use tokio::{sync::watch, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::Bytes;
@@ -395,6 +396,23 @@ impl Replica {
     /// `Damaged` when the disk no longer holds what was published.
     pub async fn proof(self: &Arc<Self>, number: BlockNumber) -> Result<Option<Bytes>, ReplicaError> {
         self.read(Kind::Proof, number).await
+    }
+
+    /// The path from a block's header to a peak above the first `count` blocks, in formats that know headers; none while
+    /// some of these are not held.
+    ///
+    /// # Errors
+    /// When what is on disk proves nothing.
+    pub async fn header_path(
+        self: &Arc<Self>,
+        number: BlockNumber,
+        count: u32,
+    ) -> Result<Option<MerklePath>, ReplicaError> {
+        self.blocking(move |replica| match replica.format.headers() {
+            Some(headers) => Ok(headers.path(number, count)?),
+            None => Ok(None),
+        })
+        .await
     }
 
     /// Whether a proof is published, from memory.

@@ -4,7 +4,8 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
+    "proto/account.proto",
     "proto/primitives.proto",
     "proto/blockchain.proto",
     "proto/rpc.proto",

@@ -2,6 +2,7 @@
 
 use std::{
     io::{IsTerminal as _, stderr},
+    panic,
     process::ExitCode,
 };
 
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    end_with_the_first_panic();
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -24,6 +26,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Nobody goes on with half a state.
+fn end_with_the_first_panic() {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
 }
 
 fn start() -> Result<()> {

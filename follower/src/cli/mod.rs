@@ -11,12 +11,13 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) use self::values::{duration, interval, positive, upstream_url};
 pub use self::{
     follow::FollowArgs,
-    produce::ProduceArgs,
+    produce::{ProduceArgs, ReplayFormat},
     serve::ServeArgs,
     tools::{
         ExportArgs, ImportArgs, InspectArgs, MigrateArgs, Output, RewindArgs, Tool, ToolArgs, VerifyArgs,
     },
 };
+use crate::format::{Format, FormatMissing, Native, Opaque};
 
 /// Copies a chain of blocks and their proofs from an upstream store and serves it to readers.
 #[derive(Debug, Parser)]
@@ -61,6 +62,25 @@ pub enum FormatName {
     Native,
     /// Any chain: blocks are bytes, numbered by position, and the genesis is what the upstream says.
     Opaque,
+    /// The Miden chain, protocol version 0.15: signature, body and the whole chain before each block are checked.
+    Miden,
+}
+
+impl FormatName {
+    /// The format of that name.
+    ///
+    /// # Errors
+    /// When this build leaves it out.
+    pub fn format(self) -> Result<Box<dyn Format>, FormatMissing> {
+        match self {
+            Self::Native => Ok(Box::new(Native)),
+            Self::Opaque => Ok(Box::new(Opaque)),
+            #[cfg(feature = "miden")]
+            Self::Miden => Ok(Box::new(crate::format::Miden::default())),
+            #[cfg(not(feature = "miden"))]
+            Self::Miden => Err(FormatMissing("miden")),
+        }
+    }
 }
 
 #[cfg(test)]

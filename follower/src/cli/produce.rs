@@ -2,10 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{
-    ServeArgs,
+    FormatName, ServeArgs,
     values::{body_size, duration, interval},
 };
 use crate::{restore::RestoreSource, size::ByteSize};
@@ -28,6 +28,9 @@ pub struct ProduceArgs {
     /// Serve the blocks recorded in FILE instead of new ones: each a u32 little-endian length and its bytes.
     #[arg(long, env = "TIDEMARK_REPLAY", value_name = "FILE")]
     pub replay: Option<PathBuf>,
+    /// What the recorded blocks are: each is checked as a follower of that format would before it is served.
+    #[arg(long, env = "TIDEMARK_REPLAY_FORMAT", value_name = "FORMAT", default_value = "opaque")]
+    pub replay_format: ReplayFormat,
     /// Bring back a lost primary: copy the chain from these stores (URLs; every one of them must answer, the highest tip wins, and a name
     /// counts for each address it has) or from one export file, and make blocks only when nothing that they hold is
     /// missing here. Interrupted, it goes on with the next start.
@@ -36,4 +39,22 @@ pub struct ProduceArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would become the command's help")]
     pub serve: ServeArgs,
+}
+
+/// What recorded blocks are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReplayFormat {
+    /// Any blocks; the genesis is the parent that block 1 names in its bytes 4 to 36.
+    Opaque,
+    /// Those of the Miden chain, protocol version 0.15.
+    Miden,
+}
+
+impl From<ReplayFormat> for FormatName {
+    fn from(format: ReplayFormat) -> Self {
+        match format {
+            ReplayFormat::Opaque => Self::Opaque,
+            ReplayFormat::Miden => Self::Miden,
+        }
+    }
 }

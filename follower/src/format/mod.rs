@@ -5,13 +5,20 @@
 
 mod error;
 mod links;
+#[cfg(feature = "miden")]
+mod miden;
 mod native;
 mod opaque;
 
-use tidemark_store::{BlockHash, BlockNumber, Commitment};
+use std::sync::Arc;
+
+use tidemark_store::{BlockHash, BlockNumber, Commitment, Medium, StoreError, io::Disk};
+use tidemark_wire::{blockchain::BlockHeader, primitives::MerklePath};
 use tonic::codegen::Bytes;
 
-pub use error::FormatError;
+pub use error::{FormatError, FormatMissing};
+#[cfg(feature = "miden")]
+pub use miden::Miden;
 pub use native::{Native, NativeBlock};
 pub use opaque::Opaque;
 
@@ -26,6 +33,9 @@ pub struct BlockFacts {
     pub commitment: Commitment,
 }
 
+/// Opens, on a store's disk, what a format keeps beside the blocks.
+pub type MediumFactory = Box<dyn FnOnce(&Arc<dyn Disk>) -> Result<Arc<dyn Medium>, StoreError>>;
+
 /// One kind of chain.
 pub trait Format: Send + Sync + 'static {
     /// The format's name, as the command line and the metadata spell it.
@@ -34,12 +44,36 @@ pub trait Format: Send + Sync + 'static {
     /// What checks the blocks behind `tip`, the last one held, given with its bytes; from block 0 on when there is none.
     ///
     /// # Errors
-    /// `Malformed` when the block held is none of this format.
+    /// When the block held is none of this format. `Kept` when what the format keeps beside the blocks is damaged: it was
+    /// dropped, and is rebuilt when the store is opened anew. `Behind` while it waits for a block that is damaged.
     fn open(
         &self,
         genesis: Commitment,
         tip: Option<(BlockNumber, &[u8])>,
     ) -> Result<Box<dyn ChainCheck>, FormatError>;
+
+    /// What the format keeps beside the blocks: the store must be opened with it.
+    fn medium(&self) -> Option<MediumFactory> {
+        None
+    }
+
+    /// What tells a block's header, in formats that know headers.
+    fn headers(&self) -> Option<&dyn Headers> {
+        None
+    }
+}
+
+/// Tells headers of blocks held, and proves that they belong to the chain.
+pub trait Headers: Send + Sync {
+    /// The header of a block; none when it has none.
+    fn header(&self, block: &Bytes) -> Option<BlockHeader>;
+
+    /// The path from block `number` to a peak of the Merkle mountain range of the first `count` blocks; none unless all
+    /// of them are held and the block is one of them.
+    ///
+    /// # Errors
+    /// `Medium` when what is on disk proves nothing; file errors.
+    fn path(&self, number: BlockNumber, count: u32) -> Result<Option<MerklePath>, StoreError>;
 }
 
 /// Checks block after block against the chain before it.

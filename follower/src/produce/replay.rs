@@ -15,7 +15,10 @@ use thiserror::Error;
 use tidemark_store::{BlockHash, BlockNumber, Commitment};
 
 use super::{BlockSource, ProduceError};
-use crate::replica::Replica;
+use crate::{
+    format::{ChainCheck, FormatError},
+    replica::Replica,
+};
 
 /// What is longer is no block of any chain we know, so the file is no recording.
 const LARGEST_BLOCK: usize = 64 << 20;
@@ -42,6 +45,14 @@ pub enum ReplayError {
         /// What is wrong with it.
         detail: String,
     },
+    /// A block of the recording is not what its format asks for.
+    #[error("{path} cannot be replayed: {reason}", path = path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Why a follower would refuse the block.
+        reason: FormatError,
+    },
 }
 
 /// A recorded chain.
@@ -51,6 +62,8 @@ pub struct ReplaySource {
     /// Offset and length of each block.
     blocks: Vec<(u64, usize)>,
     genesis: Commitment,
+    /// Checks what is read, once it is known where the chain stands.
+    chain: Option<Box<dyn ChainCheck>>,
 }
 
 impl ReplaySource {
@@ -64,8 +77,13 @@ impl ReplaySource {
         let file = File::open(path).map_err(io)?;
         let len = file.metadata().map_err(io)?.len();
         let blocks = index(&file, len).map_err(io)?.map_err(malformed)?;
-        let mut source =
-            Self { path: path.to_owned(), file, blocks, genesis: Commitment::from_bytes([0; 32]) };
+        let mut source = Self {
+            path: path.to_owned(),
+            file,
+            blocks,
+            genesis: Commitment::from_bytes([0; 32]),
+            chain: None,
+        };
         source.genesis = source.named_genesis()?;
         Ok(source)
     }
@@ -85,6 +103,10 @@ impl ReplaySource {
         let io = |source| ReplayError::Io { path: self.path.clone(), source };
         self.file.read_exact_at(&mut bytes, *offset).map_err(io)?;
         Ok(Some(bytes))
+    }
+
+    fn invalid(&self, reason: FormatError) -> ReplayError {
+        ReplayError::Invalid { path: self.path.clone(), reason }
     }
 
     fn check_held(&self, replica: &Replica) -> Result<(), ProduceError> {
@@ -127,11 +149,28 @@ impl BlockSource for ReplaySource {
     }
 
     fn resume<'a>(&'a mut self, replica: &'a Arc<Replica>) -> BoxFuture<'a, Result<(), ProduceError>> {
-        Box::pin(async move { self.check_held(replica) })
+        Box::pin(async move {
+            self.check_held(replica)?;
+            let tip = match replica.published() {
+                Some(tip) => replica.block(tip).await?.map(|block| (tip, block)),
+                None => None,
+            };
+            let tip = tip.as_ref().map(|(number, block)| (*number, block.as_ref()));
+            let opened = replica.format().open(self.genesis, tip);
+            self.chain = Some(opened.map_err(|refused| self.invalid(refused))?);
+            Ok(())
+        })
     }
 
     fn next(&mut self, number: BlockNumber) -> Result<Option<Vec<u8>>, ReplayError> {
-        self.block(number)
+        let block = self.block(number)?;
+        if let (Some(chain), Some(block)) = (&mut self.chain, &block)
+            && chain.next() == number
+        {
+            let checked = chain.check(block);
+            checked.map_err(|refused| self.invalid(refused))?;
+        }
+        Ok(block)
     }
 
     fn made(&mut self, _block: &[u8]) {}

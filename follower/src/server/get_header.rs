@@ -1,27 +1,39 @@
-//! `GetBlockHeaderByNumber`: for formats that know headers, of which there is none yet.
+//! `GetBlockHeaderByNumber`, for formats that know headers.
 
 use std::sync::Arc;
 
+use tidemark_store::BlockNumber;
 use tidemark_wire::rpc::{BlockHeaderByNumberRequest, BlockHeaderByNumberResponse};
 use tonic::Status;
 
-use crate::{format::Format, replica::Replica};
+use super::api::read_failed;
+use crate::replica::Replica;
 
-/// The header.
-///
-/// # Errors
-/// `Unimplemented` where the format knows none.
+/// The answer; no field is set for a block that is unknown or to come. Without a number, that of the latest block.
 pub(super) async fn answer(
     replica: &Arc<Replica>,
-    _: &BlockHeaderByNumberRequest,
+    request: &BlockHeaderByNumberRequest,
 ) -> Result<BlockHeaderByNumberResponse, Status> {
-    Err(refusal(replica.format()))
-}
-
-/// Why there is no header to be had.
-fn refusal(format: &dyn Format) -> Status {
-    let name = format.name();
-    Status::unimplemented(format!(
-        "the format {name} knows no block headers: ask for the block with GetBlockByNumber"
-    ))
+    let name = replica.format().name();
+    let Some(headers) = replica.format().headers() else {
+        return Err(Status::unimplemented(format!(
+            "the format {name} knows no block headers: ask for the block with GetBlockByNumber"
+        )));
+    };
+    let tip = replica.published();
+    let Some(number) = request.block_num.map(BlockNumber::new).or(tip) else { return Ok(Default::default()) };
+    let block = replica.block(number).await.map_err(|error| read_failed(number, &error))?;
+    let Some(block) = block else { return Ok(Default::default()) };
+    let block_header = headers.header(&block);
+    if request.include_mmr_proof != Some(true) {
+        return Ok(BlockHeaderByNumberResponse { block_header, mmr_path: None, chain_length: None });
+    }
+    let count = BlockNumber::after(tip.max(Some(number))).get();
+    let path = replica.header_path(number, count).await.map_err(|error| read_failed(number, &error))?;
+    let Some(path) = path else {
+        return Err(Status::unavailable(format!(
+            "blocks before {count} are being fetched anew here: ask another store for the path of block {number}"
+        )));
+    };
+    Ok(BlockHeaderByNumberResponse { block_header, mmr_path: Some(path), chain_length: Some(count) })
 }

@@ -143,6 +143,7 @@ impl Trouble {
             Self::Pruned { .. } => State::UpstreamPruned,
             Self::TooLarge { .. } => State::BlockTooLarge,
             Self::Diverged { .. } | Self::Format(FormatError::WrongParent { .. }) => State::Diverged,
+            Self::Format(FormatError::Behind { .. } | FormatError::Kept { .. }) => State::Healing,
             Self::Format(_) => State::InvalidBlock,
             Self::Replica(ReplicaError::Store(error)) if error.is_disk_full() => State::DiskFull,
             Self::Replica(_) | Self::TryAgain | Self::Preferred { .. } => State::Syncing,
@@ -151,7 +152,11 @@ impl Trouble {
 
     /// Whether the process must exit.
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Replica(ReplicaError::Store(error)) if error.is_poison())
+        match self {
+            Self::Replica(ReplicaError::Store(error)) => error.is_poison(),
+            Self::Format(error) => matches!(error, FormatError::Kept { .. }),
+            _ => false,
+        }
     }
 
     /// Whether it is this follower's own store that fails, which no state names.

@@ -5,7 +5,11 @@ use std::{io, path::PathBuf};
 use thiserror::Error;
 use tidemark_store::{BlockNumber, StoreError, archive::ArchiveError};
 
-use crate::{format::FormatError, replica::ReplicaError, sync::LoadError};
+use crate::{
+    format::{FormatError, FormatMissing},
+    replica::ReplicaError,
+    sync::LoadError,
+};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, Error)]
@@ -48,6 +52,9 @@ pub enum ToolError {
     /// The store or the file is of a format that this build has not.
     #[error("this build does not know the format {0:?}: use one that does")]
     UnknownFormat(String),
+    /// The store or the file is of a format that this build leaves out.
+    #[error(transparent)]
+    FormatMissing(#[from] FormatMissing),
     /// Blocks were asked for that are not held.
     #[error("blocks {from} to {to} were asked for, but block {tip} is the last one here: ask for fewer")]
     NotHeld {

@@ -2,11 +2,14 @@
 
 use std::{path::Path, sync::Arc};
 
-use tidemark_store::{BlockNumber, BlockStore as _, DiskStore, Metadata, StoreError, StoreReader};
+use clap::ValueEnum as _;
+use tidemark_store::{BlockNumber, DiskStore, Metadata, StoreReader};
 
 use super::ToolError;
 use crate::{
-    format::{Format, Native, Opaque},
+    cli::FormatName,
+    format::Format,
+    opening,
     replica::{Identity, Replica},
     size::ByteSize,
     state::State,
@@ -19,13 +22,7 @@ pub(super) fn open_writable(
     format: &str,
 ) -> Result<Arc<Replica>, ToolError> {
     let format = named(format)?;
-    let store = DiskStore::open_within(dir, volume.map(|size| size.0))?;
-    if let Some(held) =
-        store.metadata().filter(|held| held.format != format.name() && store.tips().applied.is_some())
-    {
-        let asked = format.name().to_owned();
-        return Err(StoreError::OtherFormat { held: held.format, asked }.into());
-    }
+    let store = opening::open(&*format, dir, volume.map(|size| size.0))?;
     let identity = Identity { pod_uid: String::new(), boot_id: String::new() };
     Ok(Arc::new(Replica::new(Box::new(store), format, identity, State::Syncing)))
 }
@@ -33,8 +30,7 @@ pub(super) fn open_writable(
 /// Opens a store that is there and that no other process uses.
 pub(super) fn open_held(dir: &Path) -> Result<DiskStore, ToolError> {
     let (_, chain, _) = open_readable(dir)?;
-    named(&chain.format)?;
-    Ok(DiskStore::open_within(dir, None)?)
+    Ok(opening::open(&*named(&chain.format)?, dir, None)?)
 }
 
 /// Opens a store for reading, which may be in use: its chain, and its published tip.
@@ -57,7 +53,6 @@ pub(super) fn free_bytes(dir: &Path) -> Result<u64, ToolError> {
 
 /// The format that metadata and export files call so.
 pub(super) fn named(name: &str) -> Result<Box<dyn Format>, ToolError> {
-    let known: [Box<dyn Format>; 2] = [Box::new(Native), Box::new(Opaque)];
-    let found = known.into_iter().find(|format| format.name() == name);
-    found.ok_or_else(|| ToolError::UnknownFormat(name.to_owned()))
+    let found = FormatName::from_str(name, false).map_err(|_| ToolError::UnknownFormat(name.to_owned()))?;
+    Ok(found.format()?)
 }

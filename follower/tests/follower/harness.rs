@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 use tidemark_follower::{
-    cli::{FollowArgs, FormatName, ProduceArgs, ServeArgs},
+    cli::{FollowArgs, FormatName, ProduceArgs, ReplayFormat, ServeArgs},
     limits::LimitArgs,
     node::{self, Node, NodeError},
     scrub::ScrubArgs,
@@ -100,6 +100,7 @@ pub(crate) fn produce_args(dir: &Path) -> ProduceArgs {
         proof_delay: Duration::from_millis(50),
         blocks: None,
         replay: None,
+        replay_format: ReplayFormat::Opaque,
         restore_from: Vec::new(),
         serve: serve_args(dir),
     }

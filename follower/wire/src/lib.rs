@@ -2,6 +2,12 @@
 //!
 //! Owns the .proto files and the code generated from them; holds no behaviour but conversions of its own types.
 
+/// Generated from `proto/account.proto`.
+#[allow(missing_docs, clippy::all)]
+pub mod account {
+    tonic::include_proto!("account");
+}
+
 /// Generated from `proto/primitives.proto`.
 #[allow(missing_docs, clippy::all)]
 pub mod primitives {

@@ -27,6 +27,13 @@ impl StoreBuilder {
         self
     }
 
+    /// Blocks of another format are refused, before any medium sees them.
+    #[must_use]
+    pub fn format(mut self, format: &'static str) -> Self {
+        self.options.format = Some(format);
+        self
+    }
+
     /// One more medium that follows the block log.
     #[must_use]
     pub fn medium(self, medium: Arc<dyn Medium>) -> Self {
@@ -48,8 +55,8 @@ impl StoreBuilder {
     /// checkpoint is read, verified, written again and synced before it counts, and each medium follows.
     ///
     /// # Errors
-    /// `Locked`, `DurableLost`, `Damaged`, `BadMetadata`, `UnknownVersion`, what a medium says, or what the file system
-    /// says.
+    /// `Locked`, `OtherFormat`, `DurableLost`, `Damaged`, `BadMetadata`, `UnknownVersion`, what a medium says, or what the
+    /// file system says.
     pub fn open(self, dir: &Path) -> Result<DiskStore, StoreError> {
         make_dir(dir)?;
         let lock = DirLock::take(dir)?;

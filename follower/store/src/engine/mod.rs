@@ -35,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) segment_size: Option<u32>,
     /// Bytes of the volume that are this store's; none: all of it.
     pub(crate) volume: Option<u64>,
+    /// The format that blocks must be of; none: any.
+    pub(crate) format: Option<&'static str>,
     /// Entries by which an index file grows.
     pub(crate) growth: u32,
     /// The longest time between two checkpoints while blocks come.
@@ -43,7 +45,8 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_size: None, volume: None, growth: 1 << 16, checkpoint_every: Duration::from_secs(10) }
+        let checkpoint_every = Duration::from_secs(10);
+        Self { segment_size: None, volume: None, format: None, growth: 1 << 16, checkpoint_every }
     }
 }
 

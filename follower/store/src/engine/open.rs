@@ -11,7 +11,7 @@ use super::{
     quarantine, write::Writer,
 };
 use crate::{
-    BlockNumber, FORMAT_VERSION, StoreError,
+    BlockNumber, FORMAT_VERSION, Metadata, StoreError,
     io::Disk,
     lock::DirLock,
     manifest::{self, Manifest},
@@ -65,6 +65,9 @@ impl DiskStore {
             media.cut(&manifest.checkpoint)?;
         }
         let blocks = recover::blocks(&media, &manifest)?;
+        if blocks.count > 0 {
+            same_format(options.format, &manifest)?;
+        }
         let proofs = recover::proofs(&media, blocks.count, &manifest)?;
         let mut writer = writer(&media, segment_size_of(&*disk, options)?, &blocks, &proofs, manifest)?;
         let further = further.into_iter().map(|make| make(&disk)).collect::<Result<Vec<_>, _>>()?;
@@ -93,6 +96,13 @@ impl DiskStore {
         };
         store.begin_if_there_is_space(&headless)?;
         Ok(store)
+    }
+}
+
+fn same_format(asked: Option<&str>, manifest: &Manifest) -> Result<(), StoreError> {
+    match (asked, &manifest.chain) {
+        (Some(asked), Some(held)) => held.admit(&Metadata::new(asked, held.genesis)),
+        _ => Ok(()),
     }
 }
 

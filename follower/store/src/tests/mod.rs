@@ -35,6 +35,7 @@ const GENESIS: Commitment = Commitment::from_bytes([7; 32]);
 
 /// Small enough for a few blocks to roll, and for every index page to be filled.
 const SMALL: Options = Options {
+    format: None,
     segment_size: Some(2048),
     volume: None,
     growth: 8,
