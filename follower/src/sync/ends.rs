@@ -22,7 +22,8 @@ pub(super) enum Next {
 pub(super) fn next(trouble: &Trouble, good: bool, failed_at: Option<BlockNumber>) -> Next {
     match trouble {
         Trouble::Preferred { at, .. } => Next::At(*at),
-        Trouble::TryAgain | Trouble::Silent { .. } => Next::Same,
+        Trouble::TryAgain => Next::Same,
+        Trouble::Silent { .. } if good => Next::Same,
         Trouble::Upstream(UpstreamError::Ended | UpstreamError::Closed(_)) if good => Next::Same,
         Trouble::Broken { number, .. } if failed_at != Some(*number) => Next::Same,
         Trouble::Replica(_) => Next::Stay,
@@ -87,7 +88,9 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_stream_is_left_for_a_new_one_of_the_same_upstream() {
+    fn a_stream_that_fell_silent_is_left_for_a_new_one_of_the_same_upstream_and_one_that_always_was_for_another()
+     {
         assert_eq!(next(&Trouble::Silent { tip: 9.into() }, true, None), Next::Same);
+        assert_eq!(next(&Trouble::Silent { tip: 9.into() }, false, None), Next::Other);
     }
 }

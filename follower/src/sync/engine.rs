@@ -125,7 +125,9 @@ impl<C: Connector> Engine<C> {
             if trouble.is_fatal() {
                 return trouble;
             }
-            let good = self.context.replica.held() > before || started.elapsed() >= HEALTHY;
+            let grew = self.context.replica.held() > before;
+            // A stream that was silent all the time brought nothing, however long that was.
+            let good = grew || (started.elapsed() >= HEALTHY && !matches!(trouble, Trouble::Silent { .. }));
             if good {
                 self.succeeded();
             }

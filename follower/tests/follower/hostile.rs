@@ -280,3 +280,118 @@ async fn proofs_ahead_of_their_blocks_are_taken_when_the_blocks_are_there() {
     upstream.change(|script| script.extend(10, b"body"));
     proven(follower.rpc, 10).await;
 }
+
+/// Whatever a call or stream ends with, it is survived, and the chain goes on when that is over.
+async fn check_every_code(mode: SyncMode, kind: &'static str, fail: fn(&mut Script, Option<(Code, String)>)) {
+    let check = async |code: i32| {
+        let mut script = Script::native(3);
+        fail(&mut script, Some((Code::from(code), "scripted".to_owned())));
+        let upstream = Scripted::start(script).await;
+        let follower = follow(&[&upstream.url()], |args| args.sync = mode).await;
+        let tried = async || (upstream.calls(kind) >= 2).then_some(());
+        eventually(&format!("{kind} has failed twice with {code}"), tried).await;
+        upstream.change(|script| {
+            fail(script, None);
+            script.extend(6, b"body");
+        });
+        published(follower.rpc, 6).await;
+        check_same_blocks(upstream.rpc, follower.rpc, 6).await;
+    };
+    futures::future::join_all((1..=16).map(check)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_status_of_every_call_is_survived() {
+    check_every_code(SyncMode::Poll, "Status", |script, error| script.status_error = error).await;
+    check_every_code(SyncMode::Poll, "GetBlockByNumber", |script, error| script.block_error = error).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_status_of_every_stream_is_survived() {
+    let mode = SyncMode::Subscribe;
+    check_every_code(mode, "BlockSubscription", |script, error| script.subscription_error = error).await;
+    check_every_code(mode, "ProofSubscription", |script, error| script.proof_error = error).await;
+}
+
+/// A stream of blocks that goes wrong behind block 3.
+async fn check_stream(break_it: impl FnOnce(&mut Script), state: ReplicaState) {
+    let mut script = Script::native(3);
+    break_it(&mut script);
+    let upstream = Scripted::start(script).await;
+    let follower = follow(&[&upstream.url()], |args| args.sync = SyncMode::Subscribe).await;
+    let broken = in_state(follower.rpc, state).await;
+    assert_eq!(broken.published_tip, Some(3), "{broken:?}");
+    upstream.change(|script| {
+        *script = Script::native(3);
+        script.extend(6, b"body");
+    });
+    published(follower.rpc, 6).await;
+    check_same_blocks(upstream.rpc, follower.rpc, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_skips_a_block_is_invalid() {
+    let gap = |script: &mut Script| {
+        script.extend(6, b"body");
+        script.blocks.remove(&4);
+    };
+    check_stream(gap, ReplicaState::InvalidBlock).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_repeats_a_block_is_invalid() {
+    let again = |script: &mut Script| {
+        let last = script.blocks[&3].clone();
+        script.blocks.insert(4, last);
+        script.tip = 4;
+    };
+    check_stream(again, ReplicaState::InvalidBlock).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_with_an_empty_block_is_invalid() {
+    let empty = |script: &mut Script| {
+        script.blocks.insert(4, Bytes::new());
+        script.tip = 4;
+    };
+    check_stream(empty, ReplicaState::InvalidBlock).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_turns_to_another_chain_is_diverged() {
+    let fork = |script: &mut Script| {
+        let mut other = Script::default();
+        other.extend(5, b"other");
+        script.blocks.insert(4, other.blocks[&4].clone());
+        script.tip = 4;
+    };
+    check_stream(fork, ReplicaState::Diverged).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_absurd_tip_beside_a_silent_stream_is_said_and_survived() {
+    let mut script = Script::native(3);
+    script.tip = u32::MAX;
+    let upstream = Scripted::start(script).await;
+    let follower = follow(&[&upstream.url()], |args| args.sync = SyncMode::Subscribe).await;
+    published(follower.rpc, 3).await;
+    let said = in_state(follower.rpc, ReplicaState::UpstreamUnreachable).await;
+    assert!(said.state_detail.contains("its stream is silent"), "{}", said.state_detail);
+    upstream.change(|script| script.extend(6, b"body"));
+    published(follower.rpc, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_lost_its_tail_is_waited_for_and_then_compared() {
+    let (upstream, follower) = synced(SyncMode::Subscribe).await;
+    upstream.change(|script| {
+        script.blocks.retain(|number, _| *number <= 1);
+        script.tip = 1;
+    });
+    let behind = in_state(follower.rpc, ReplicaState::UpstreamBehind).await;
+    assert_eq!(behind.published_tip, Some(3));
+    upstream.change(|script| script.extend(9, b"made anew"));
+    let diverged = in_state(follower.rpc, ReplicaState::Diverged).await;
+    assert_eq!(diverged.published_tip, Some(3));
+    assert!(diverged.state_detail.contains("block 1 is the last one in common"), "{}", diverged.state_detail);
+}

@@ -45,6 +45,8 @@ pub(crate) struct Script {
     pub(crate) block_error: Option<(Code, String)>,
     /// Ends every subscription; none: blocks from the script, then silence.
     pub(crate) subscription_error: Option<(Code, String)>,
+    /// Ends every subscription to proofs.
+    pub(crate) proof_error: Option<(Code, String)>,
     /// How the next subscriptions to blocks go, one after the other; then as above.
     pub(crate) ends: VecDeque<End>,
     /// Where the subscriptions to blocks and to proofs began.
@@ -287,6 +289,7 @@ impl Api for Service {
     ) -> Result<Response<Self::ProofSubscriptionStream>, Status> {
         let script = self.script("ProofSubscription").await;
         self.note("proofs", request.get_ref().block_from);
+        fail_if(script.proof_error)?;
         fail_if(script.subscription_error)?;
         let proofs = script.proofs.range(request.get_ref().block_from..);
         let proofs: Vec<_> = proofs.map(|(number, proof)| (*number, proof.clone())).collect();
