@@ -22,7 +22,7 @@ pub(super) enum Next {
 pub(super) fn next(trouble: &Trouble, good: bool, failed_at: Option<BlockNumber>) -> Next {
     match trouble {
         Trouble::Preferred { at, .. } => Next::At(*at),
-        Trouble::TryAgain => Next::Same,
+        Trouble::Full | Trouble::TryAgain => Next::Same,
         Trouble::Silent { .. } if good => Next::Same,
         Trouble::Upstream(UpstreamError::Ended | UpstreamError::Closed(_)) if good => Next::Same,
         Trouble::Broken { number, .. } if failed_at != Some(*number) => Next::Same,

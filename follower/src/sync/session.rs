@@ -8,7 +8,7 @@ use std::{
 };
 
 use tidemark_store::{BlockHash, BlockNumber, Commitment};
-use tokio::time::sleep_until;
+use tokio::{sync::Notify, time::sleep_until};
 
 use super::{
     OnFork, Trouble, admit, ancestry,
@@ -66,10 +66,14 @@ pub(super) async fn run<C: Connector>(
         Ok(genesis) => genesis,
         Err(trouble) => return trouble,
     };
+    context.replica.metrics.follows(connector.name());
     let (queue, waiting) = queue::open();
-    let mut writing = pin!(writer::write(&context.replica, waiting));
+    let full = Notify::new();
+    let mut writing = pin!(writer::write(&context.replica, waiting, &full));
+    let full = &full;
     let reading = async move {
         tokio::select! {
+            () = full.notified() => Trouble::Full,
             trouble = read(connector, link, context, genesis, manner, queue) => trouble,
             trouble = ancestry::watch(link, context) => trouble,
             trouble = interrupted => trouble,

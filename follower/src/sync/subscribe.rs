@@ -97,10 +97,12 @@ fn received(
     } else {
         context.pulse().arrived(false, Instant::now());
     }
+    if let Some(Ok(last)) = group.iter().rev().find(|item| item.is_ok()) {
+        context.replica.saw_upstream_tip(last.tip);
+    }
     let numbered = (first.get()..).map(BlockNumber::new).zip(group);
     let fetched = numbered.map(|(number, item)| {
         let item = item.map_err(Trouble::at(number))?;
-        context.replica.saw_upstream_tip(item.tip);
         Ok(Fetched { block: item.block, proof: None })
     });
     fetched.collect()

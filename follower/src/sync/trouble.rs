@@ -107,6 +107,9 @@ pub enum Trouble {
     /// The store refused or failed.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
+    /// The volume was full; everything that came before is written now.
+    #[error("the volume was full, and has space again")]
+    Full,
     /// A polling session made way for another try at subscribing.
     #[error("it is time to try subscriptions again")]
     TryAgain,
@@ -146,7 +149,7 @@ impl Trouble {
             Self::Format(FormatError::Behind { .. } | FormatError::Kept { .. }) => State::Healing,
             Self::Format(_) => State::InvalidBlock,
             Self::Replica(ReplicaError::Store(error)) if error.is_disk_full() => State::DiskFull,
-            Self::Replica(_) | Self::TryAgain | Self::Preferred { .. } => State::Syncing,
+            Self::Replica(_) | Self::Full | Self::TryAgain | Self::Preferred { .. } => State::Syncing,
         }
     }
 
@@ -167,7 +170,7 @@ impl Trouble {
     /// The longest pause before the next session: short where waiting helps nobody, longer where somebody must act.
     pub(super) fn longest_pause(&self) -> Duration {
         let millis = match self {
-            Self::TryAgain | Self::Preferred { .. } => 100,
+            Self::Full | Self::TryAgain | Self::Preferred { .. } => 100,
             Self::Silent { .. } => 200,
             Self::Upstream(
                 UpstreamError::Unreachable(_) | UpstreamError::Unanswered { .. } | UpstreamError::Closed(_),

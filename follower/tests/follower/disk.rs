@@ -157,6 +157,10 @@ async fn a_full_disk_stops_applying_until_there_is_space() {
     eventually("the state is DiskFull", full).await;
     assert_eq!(rig.replica.published(), Some(3.into()));
     assert!(rig.replica.block(3.into()).await.unwrap().is_some(), "what is held is served");
+    rig.upstream.change(|script| script.calls.clear());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let calls = rig.upstream.read(|script| script.calls.clone());
+    assert!(calls.is_empty(), "nothing is asked for that could not be written: {calls:?}");
     rig.faults.full.store(false, Relaxed);
     reaches(&rig, 6).await;
     let syncing = async || (rig.replica.state() == State::Syncing).then_some(());

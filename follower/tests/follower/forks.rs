@@ -2,10 +2,14 @@
 
 use tidemark_follower::{cli::FormatName, sync::OnFork};
 use tidemark_store::BlockHash;
-use tidemark_wire::v1::{ReplicaState, TipsResponse};
+use tidemark_wire::{
+    rpc::BlockSubscriptionRequest,
+    v1::{ReplicaState, TipsResponse},
+};
+use tonic::Code;
 
 use crate::{
-    harness::{Running, check_same_blocks, follow, follow_in, in_state, page, published, tips},
+    harness::{Running, api, check_same_blocks, follow, follow_in, in_state, page, published, tips},
     scripted::{Script, Scripted},
 };
 
@@ -42,6 +46,8 @@ async fn a_fork_is_reported_with_the_last_common_block_and_nothing_is_applied() 
         check_halts(&diverged, fork - 1);
         let metrics = page(follower.admin, "/metrics").await;
         assert!(metrics.contains("tidemark_follower_state{state=\"Diverged\"} 1"), "{metrics}");
+        let common = format!("tidemark_follower_tip{{kind=\"common\"}} {}\n", fork - 1);
+        assert!(metrics.contains(&common), "{metrics}");
         assert!(upstream.calls("GetBlockByNumber") <= 14, "{}", upstream.calls("GetBlockByNumber"));
     }
 }
@@ -127,4 +133,22 @@ async fn a_block_that_is_missing_between_others_is_a_hole_and_not_pruned() {
     let hole = in_state(follower.rpc, ReplicaState::UpstreamHole).await;
     assert_eq!(hole.published_tip, Some(6));
     assert!(hole.state_detail.contains("no block 7"), "{}", hole.state_detail);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_of_a_follower_that_rewinds_must_subscribe_again_and_no_block_is_lost() {
+    let (upstream, follower) = forked(HELD - 4, OnFork::Halt, false).await;
+    in_state(follower.rpc, ReplicaState::Diverged).await;
+    let dir = follower.stop().await;
+    upstream.change(|script| script.status_error = Some((Code::Unavailable, "not yet".to_owned())));
+    let follower = follow_in(dir, &[&upstream.url()], |args| args.on_fork = OnFork::Rewind(5)).await;
+    let request = BlockSubscriptionRequest { block_from: HELD };
+    let mut blocks = api(follower.rpc).await.block_subscription(request).await.unwrap().into_inner();
+    assert!(blocks.message().await.unwrap().is_some(), "block {HELD} of the old chain");
+    upstream.change(|script| script.status_error = None);
+    let end = blocks.message().await.expect_err("no block of the other chain follows");
+    assert_eq!(end.code(), Code::Aborted, "{end}");
+    published(follower.rpc, HELD + 10).await;
+    let kept = std::fs::read_dir(follower.data_dir().join("quarantine")).unwrap().count();
+    assert!(kept > 0, "what was dropped is kept");
 }
