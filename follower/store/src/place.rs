@@ -51,10 +51,12 @@ impl Place {
 }
 
 fn check(entry: &[u8; ENTRY], number: BlockNumber, block: &BlockHash) -> [u8; ENTRY - CHECKED] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&number.get().to_le_bytes()).update(&entry[..CHECKED]).update(block.as_bytes());
+    let mut covered = [0; 4 + CHECKED + 32];
+    covered[..4].copy_from_slice(&number.get().to_le_bytes());
+    covered[4..4 + CHECKED].copy_from_slice(&entry[..CHECKED]);
+    covered[4 + CHECKED..].copy_from_slice(block.as_bytes());
     let mut check = [0; ENTRY - CHECKED];
-    check.copy_from_slice(&hasher.finalize().as_bytes()[..ENTRY - CHECKED]);
+    check.copy_from_slice(&blake3::hash(&covered).as_bytes()[..ENTRY - CHECKED]);
     check
 }
 

@@ -21,6 +21,8 @@ use crate::{
     writer::UNFINISHED,
 };
 
+/// Bytes of records that are written again at once, about.
+const RUN: usize = 1 << 20;
 /// Entries collected before they are written.
 const FLUSH: usize = 4096;
 
@@ -60,7 +62,7 @@ pub(crate) fn blocks(media: &Media, manifest: &Manifest) -> Result<Blocks, Store
     let (from, count) =
         behind.as_ref().map_or((Position::ORIGIN, 0), |behind| (behind.end, checkpoint.blocks));
     let damaged = behind.filter(|behind| behind.is_damaged).and(last).into_iter().collect();
-    let again = Again { log, floor: checkpoint.blocks_end, touched: BTreeSet::new() };
+    let again = Again::new(log, checkpoint.blocks_end);
     let mut roll = BlockRoll { again, index, count, in_gap: false, damaged, pending: Vec::new() };
     let end = scan(log, from, floor, &mut |found| roll.take(&found))?;
     if roll.count < checkpoint.blocks {
@@ -93,28 +95,54 @@ fn behind(media: &Media, last: BlockNumber) -> Option<Behind> {
     (!is_lost).then(|| Behind { end: place.end(), is_damaged })
 }
 
-/// Writes records again that lie past the checkpoint.
+/// Writes records again that lie past the checkpoint, as many at once as lie side by side.
 struct Again<'a> {
     log: &'a Log,
     floor: Position,
+    /// Where the run of records starts that is not written yet.
+    start: Position,
+    run: Vec<u8>,
     touched: BTreeSet<u32>,
 }
 
-impl Again<'_> {
+impl<'a> Again<'a> {
+    fn new(log: &'a Log, floor: Position) -> Self {
+        Self { log, floor, start: Position::ORIGIN, run: Vec::new(), touched: BTreeSet::new() }
+    }
+
     fn write(&mut self, header: &Header, place: Place, payload: &[u8]) -> Result<(), StoreError> {
-        let segment = place.at.segment;
         if place.at < self.floor {
             return Ok(());
         }
-        let mut bytes = header.encode(&self.log.id, place.at).to_vec();
-        bytes.extend_from_slice(payload);
+        if self.end() != place.at || self.run.len() >= RUN {
+            self.flush()?;
+            self.start = place.at;
+        }
+        self.run.extend_from_slice(&header.encode(&self.log.id, place.at));
+        self.run.extend_from_slice(payload);
+        let padded = (place.end().offset - self.start.offset) as usize;
+        self.run.resize(padded, 0);
+        Ok(())
+    }
+
+    fn end(&self) -> Position {
+        let len = u32::try_from(self.run.len()).unwrap_or(u32::MAX);
+        Position::new(self.start.segment, self.start.offset.saturating_add(len))
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        let (segment, run) = (self.start.segment, std::mem::take(&mut self.run));
+        if run.is_empty() {
+            return Ok(());
+        }
         let file = self.log.file(segment).map_err(self.log.failed("open", segment))?;
-        file.write_at(&bytes, place.at.offset.into()).map_err(self.log.failed("write", segment))?;
+        file.write_at(&run, self.start.offset.into()).map_err(self.log.failed("write", segment))?;
         self.touched.insert(segment);
         Ok(())
     }
 
-    fn sync(&self) -> Result<(), StoreError> {
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.flush()?;
         self.touched.iter().try_for_each(|segment| {
             let file = self.log.file(*segment).map_err(self.log.failed("open", *segment))?;
             file.sync().map_err(self.log.sync_failed(*segment))
@@ -188,7 +216,7 @@ pub(crate) fn proofs(media: &Media, count: u32, manifest: &Manifest) -> Result<P
     if !trusted {
         places.clear_from(0)?;
     }
-    let mut again = Again { log, floor: checkpoint.proofs_end, touched: BTreeSet::new() };
+    let mut again = Again::new(log, checkpoint.proofs_end);
     let mut pending = Vec::new();
     let end = scan(log, from, floor, &mut |found| {
         if let Found::Record { header, place, payload } = found {

@@ -52,7 +52,7 @@ pub(crate) fn scan(
     visit: &mut Visit<'_>,
 ) -> Result<Position, StoreError> {
     let segments = log.segments()?;
-    let mut scan = Scan { log, segments, floor, payload: Vec::new(), next: None };
+    let mut scan = Scan { log, segments, floor, window: Window::default(), next: None };
     let Some(mut at) = scan.start(from, visit)? else { return Ok(Position::ORIGIN) };
     while let Some(next) = scan.step(at, visit)? {
         at = next;
@@ -67,7 +67,7 @@ struct Scan<'a> {
     log: &'a Log,
     segments: Vec<u32>,
     floor: Floor,
-    payload: Vec<u8>,
+    window: Window,
     /// A segment, and what follows it.
     next: Option<(u32, Option<Next>)>,
 }
@@ -98,7 +98,7 @@ impl Scan<'_> {
         let read = self.record(&*file, at).map_err(self.log.failed("read", at.segment))?;
         let Some(header) = read else { return self.step_over(&*file, at, next, visit) };
         let place = Place { at, len: header.len };
-        visit(Found::Record { header, place, payload: &self.payload })?;
+        visit(Found::Record { header, place, payload: self.window.payload(place) })?;
         Ok(Some(place.end()))
     }
 
@@ -154,18 +154,17 @@ impl Scan<'_> {
         self.log.file(segment).map_err(self.log.failed("open", segment))
     }
 
-    /// The valid record at `at`, whose payload is left in `self.payload`.
+    /// The header of the valid record at `at`, whose payload is in the window then.
     fn record(&mut self, file: &dyn DiskFile, at: Position) -> io::Result<Option<Header>> {
-        let header = self.log.header(file, at)?.filter(|header| header.kind == self.log.kind);
+        let Some(bytes) = self.window.read(file, at, HEADER_LEN)? else { return Ok(None) };
+        let header = bytes.first_chunk().and_then(|bytes| Header::decode(bytes, &self.log.id, at));
+        let header = header.filter(|header| header.kind == self.log.kind);
         let header = header.filter(|header| at < self.floor.end || header.epoch == self.floor.epoch);
         let Some(header) = header else { return Ok(None) };
-        let start = u64::from(at.offset) + u64::from(HEADER);
-        if start + u64::from(header.len) > file.len()? {
+        let Some(bytes) = self.window.read(file, at, HEADER_LEN + header.len as usize)? else {
             return Ok(None);
-        }
-        self.payload.resize(header.len as usize, 0);
-        file.read_at(&mut self.payload, start)?;
-        Ok((BlockHash::of(&self.payload) == header.hash).then_some(header))
+        };
+        Ok((BlockHash::of(&bytes[HEADER_LEN..]) == header.hash).then_some(header))
     }
 
     /// The first valid record behind the invalid one at `bad`, and whether any behind it proves that it was synced.
@@ -205,6 +204,42 @@ impl Scan<'_> {
             at = at.saturating_add(advance(take));
         }
         Ok(None)
+    }
+}
+
+/// Bytes of a segment that were read at once.
+#[derive(Default)]
+struct Window {
+    segment: u32,
+    start: u32,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    /// The `len` bytes at a place; none if the file ends before.
+    fn read(&mut self, file: &dyn DiskFile, at: Position, len: usize) -> io::Result<Option<&[u8]>> {
+        if self.find(at, len).is_none() {
+            self.load(file, at, len)?;
+        }
+        Ok(self.find(at, len).map(|from| &self.bytes[from..from + len]))
+    }
+
+    fn find(&self, at: Position, len: usize) -> Option<usize> {
+        let from = at.offset.checked_sub(self.start).filter(|_| at.segment == self.segment)? as usize;
+        (from + len <= self.bytes.len()).then_some(from)
+    }
+
+    fn load(&mut self, file: &dyn DiskFile, at: Position, len: usize) -> io::Result<()> {
+        let there = usize::try_from(file.len()?.saturating_sub(at.offset.into())).unwrap_or(usize::MAX);
+        (self.segment, self.start) = (at.segment, at.offset);
+        self.bytes.resize(there.min(len.max(CHUNK)), 0);
+        file.read_at(&mut self.bytes, at.offset.into())
+    }
+
+    /// The payload of a record that was read.
+    fn payload(&self, place: Place) -> &[u8] {
+        let start = Position::new(place.at.segment, place.at.offset.saturating_add(HEADER));
+        self.find(start, place.len as usize).map_or(&[], |from| &self.bytes[from..from + place.len as usize])
     }
 }
 

@@ -16,6 +16,8 @@ use crate::{
     rewrite,
 };
 
+/// Bytes of the buffer that are kept from batch to batch: a whole group's.
+const KEPT_BUFFER: usize = 9 << 20;
 /// The end of the name of a segment that is being made.
 pub(crate) const UNFINISHED: &str = ".log.new";
 
@@ -37,6 +39,8 @@ pub(crate) struct LogWriter {
     synced: Position,
     /// Written into every record.
     epoch: u32,
+    /// Records on their way to the disk; kept so that no batch asks the system for memory anew.
+    buffer: Vec<u8>,
     /// Counts rolls.
     pub(crate) rolls: u64,
 }
@@ -55,7 +59,16 @@ impl LogWriter {
         epoch: u32,
     ) -> Result<Self, StoreError> {
         let active = if end == Position::ORIGIN { None } else { Some(Active::open(log, end.segment)?) };
-        Ok(Self { log: Arc::clone(log), segment_size, active, end, synced: end, epoch, rolls: 0 })
+        Ok(Self {
+            log: Arc::clone(log),
+            segment_size,
+            active,
+            end,
+            synced: end,
+            epoch,
+            buffer: Vec::new(),
+            rolls: 0,
+        })
     }
 
     /// Where the next record goes.
@@ -148,41 +161,33 @@ impl LogWriter {
     }
 
     fn write_run(&mut self, run: &Run, drafts: &[Draft<'_>]) -> Result<(), StoreError> {
+        self.encode(run, drafts);
         let Some(active) = &self.active else { return Ok(()) };
-        let bytes = self.encode(run, drafts);
-        let start = u64::from(self.end.offset);
-        match active.file.write_at(&bytes, start) {
+        let written = active.file.write_at(&self.buffer, self.end.offset.into());
+        let len = self.buffer.len();
+        self.buffer.shrink_to(KEPT_BUFFER);
+        match written {
             Ok(()) => {
-                let last = run.at.last().zip(drafts.last());
-                let end = last.map(|(at, draft)| at.offset + record_len_of(draft));
-                self.end.offset = end.unwrap_or(self.end.offset);
+                self.end.offset = self.end.offset.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
                 Ok(())
             }
-            Err(error) if is_full(&error) => self.undo(&*active.file, bytes.len(), error),
+            Err(error) if is_full(&error) => self.undo(&*active.file, len, error),
             Err(error) => Err(StoreError::write_failed(self.path())(error)),
         }
     }
 
-    fn encode(&self, run: &Run, drafts: &[Draft<'_>]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(drafts.iter().map(|draft| record_len_of(draft) as usize).sum());
+    fn encode(&mut self, run: &Run, drafts: &[Draft<'_>]) {
+        self.buffer.clear();
         for (at, draft) in run.at.iter().zip(drafts) {
             let Draft { number, owner, hash, payload } = *draft;
             let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-            let header = Header {
-                kind: self.log.kind,
-                number,
-                len,
-                synced: self.synced,
-                epoch: self.epoch,
-                owner,
-                hash,
-            };
-            let end = bytes.len() + record_len_of(draft) as usize;
-            bytes.extend_from_slice(&header.encode(&self.log.id, *at));
-            bytes.extend_from_slice(payload);
-            bytes.resize(end, 0);
+            let (kind, synced, epoch) = (self.log.kind, self.synced, self.epoch);
+            let header = Header { kind, number, len, synced, epoch, owner, hash };
+            let end = self.buffer.len() + record_len_of(draft) as usize;
+            self.buffer.extend_from_slice(&header.encode(&self.log.id, *at));
+            self.buffer.extend_from_slice(payload);
+            self.buffer.resize(end, 0);
         }
-        bytes
     }
 
     /// On some file systems even allocated space can run out: what was written by half is gone before anything follows.
