@@ -8,7 +8,9 @@ use std::{
 };
 
 use thiserror::Error;
-use tidemark_store::{BlockHash, BlockNumber, BlockStore, Checked, Commitment, Metadata, StoreError, Tips};
+use tidemark_store::{
+    BlockHash, BlockNumber, BlockStore, Checked, Commitment, HashedBlock, Metadata, StoreError, Tips,
+};
 use tidemark_wire::primitives::MerklePath;
 use tokio::{sync::watch, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
@@ -16,11 +18,22 @@ use tonic::codegen::Bytes;
 
 use crate::{format::Format, metrics::Metrics, recent::RecentBlocks, state::State};
 
+/// A block that was checked, and hashed on the way.
+#[derive(Debug, Clone)]
+pub struct CheckedBlock {
+    /// Its number.
+    pub number: BlockNumber,
+    /// BLAKE3 of its bytes.
+    pub hash: BlockHash,
+    /// Its bytes.
+    pub bytes: Bytes,
+}
+
 /// Blocks that follow each other, and proofs of any block held or among them.
 #[derive(Debug, Default, Clone)]
 pub struct Batch {
-    /// The blocks in order, each with its number.
-    pub blocks: Vec<(BlockNumber, Bytes)>,
+    /// The blocks in order.
+    pub blocks: Vec<CheckedBlock>,
     /// Proofs, each with the number of its block.
     pub proofs: Vec<(BlockNumber, Bytes)>,
 }
@@ -233,9 +246,9 @@ impl Replica {
 
     fn commit_now(&self, batch: &Batch) -> Result<Tips, ReplicaError> {
         let began = Instant::now();
-        if let Some((first, _)) = batch.blocks.first() {
-            let blocks: Vec<&[u8]> = batch.blocks.iter().map(|(_, bytes)| bytes.as_ref()).collect();
-            self.store.apply(*first, &blocks)?;
+        if let Some(first) = batch.blocks.first() {
+            let hashed = batch.blocks.iter().map(|block| HashedBlock::hashed(&block.bytes, block.hash));
+            self.store.apply_hashed(first.number, &hashed.collect::<Vec<_>>())?;
         }
         let put = batch.proofs.iter().try_for_each(|(number, proof)| self.store.put_proof(*number, proof));
         let applied = Instant::now();
@@ -303,9 +316,9 @@ impl Replica {
         self.rewound.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn remember(&self, blocks: &[(BlockNumber, Bytes)]) {
+    fn remember(&self, blocks: &[CheckedBlock]) {
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
-        blocks.iter().for_each(|(number, block)| recent.push(*number, block.clone()));
+        blocks.iter().for_each(|block| recent.push(block.number, block.bytes.clone()));
     }
 
     fn recent(&self, kind: Kind, number: BlockNumber) -> Option<Bytes> {

@@ -40,7 +40,9 @@ impl Default for StoringMetrics {
 
 impl StoringMetrics {
     pub(super) fn committed(&self, batch: &Batch, apply: Duration, sync: Duration) {
-        let bytes: usize = batch.blocks.iter().chain(&batch.proofs).map(|(_, bytes)| bytes.len()).sum();
+        let blocks = batch.blocks.iter().map(|block| &block.bytes);
+        let bytes: usize =
+            blocks.chain(batch.proofs.iter().map(|(_, bytes)| bytes)).map(|bytes| bytes.len()).sum();
         self.bytes.inc_by(bytes as u64);
         self.apply.observe(apply.as_secs_f64());
         self.sync.observe(sync.as_secs_f64());

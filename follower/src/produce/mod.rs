@@ -10,7 +10,7 @@ mod source;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use thiserror::Error;
-use tidemark_store::{BlockNumber, StoreError};
+use tidemark_store::{BlockHash, BlockNumber, StoreError};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tonic::codegen::Bytes;
 
@@ -21,7 +21,7 @@ pub use self::{
     source::BlockSource,
 };
 use crate::{
-    replica::{Batch, Replica, ReplicaError},
+    replica::{Batch, CheckedBlock, Replica, ReplicaError},
     state::State,
 };
 
@@ -135,7 +135,8 @@ impl Producer {
             self.done = true;
             return Ok(());
         };
-        let blocks = vec![(number, Bytes::from(block.clone()))];
+        let blocks =
+            vec![CheckedBlock { number, hash: BlockHash::of(&block), bytes: Bytes::from(block.clone()) }];
         self.replica.commit(Batch { blocks, ..Batch::default() }).await?;
         self.replica.set_state(State::Producing, "blocks are made");
         self.source.made(&block);

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     format::{BlockFacts, ChainCheck},
-    replica::{Batch, Replica, ReplicaError},
+    replica::{Batch, CheckedBlock, Replica, ReplicaError},
     upstream::Answer,
 };
 
@@ -83,8 +83,8 @@ impl Intake {
         group: Vec<Result<Fetched, Trouble>>,
     ) -> Result<(), Trouble> {
         let (good, checked) = self.check(group).await?;
-        for (number, bytes) in good.blocks {
-            queue.put(Item::Block { number, bytes }).await;
+        for block in good.blocks {
+            queue.put(Item::Block(block)).await;
         }
         for (number, bytes) in good.proofs {
             queue.put(Item::Proof { number, bytes }).await;
@@ -131,7 +131,7 @@ fn batch(facts: &[BlockFacts], fetched: Vec<Fetched>) -> Batch {
     let mut batch = Batch::default();
     for (facts, fetched) in facts.iter().zip(fetched) {
         let proof = fetched.proof.filter(|_| facts.number != BlockNumber::GENESIS);
-        batch.blocks.push((facts.number, fetched.block));
+        batch.blocks.push(CheckedBlock { number: facts.number, hash: facts.hash, bytes: fetched.block });
         batch.proofs.extend(proof.map(|proof| (facts.number, proof)));
     }
     batch

@@ -7,7 +7,7 @@ use tidemark_store::BlockNumber;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tonic::codegen::Bytes;
 
-use crate::replica::Batch;
+use crate::replica::{Batch, CheckedBlock};
 
 /// A group closes at this many items, and no more wait for one.
 const ITEMS: usize = 64;
@@ -17,14 +17,14 @@ const BYTES: u32 = 8 << 20;
 /// What is to be written; it has been checked.
 #[derive(Debug, Clone)]
 pub(super) enum Item {
-    Block { number: BlockNumber, bytes: Bytes },
+    Block(CheckedBlock),
     Proof { number: BlockNumber, bytes: Bytes },
 }
 
 impl Item {
     /// How much of the room it takes: one that is larger than all room takes all of it.
     fn size(&self) -> u32 {
-        let (Self::Block { bytes, .. } | Self::Proof { bytes, .. }) = self;
+        let (Self::Block(CheckedBlock { bytes, .. }) | Self::Proof { bytes, .. }) = self;
         u32::try_from(bytes.len()).unwrap_or(BYTES).clamp(1, BYTES)
     }
 }
@@ -70,7 +70,7 @@ impl Waiting {
             items += 1;
             bytes += item.size();
             match item {
-                Item::Block { number, bytes } => batch.blocks.push((number, bytes)),
+                Item::Block(block) => batch.blocks.push(block),
                 Item::Proof { number, bytes } => batch.proofs.push((number, bytes)),
             }
             let full = items >= ITEMS || bytes >= BYTES;
@@ -83,11 +83,13 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
+    use tidemark_store::BlockHash;
 
     use super::*;
 
     fn block(number: u32, len: usize) -> Item {
-        Item::Block { number: number.into(), bytes: vec![0; len].into() }
+        let bytes = Bytes::from(vec![0; len]);
+        Item::Block(CheckedBlock { number: number.into(), hash: BlockHash::of(&bytes), bytes })
     }
 
     #[tokio::test]
@@ -99,7 +101,7 @@ mod tests {
         }
         drop(queue);
         let group = waiting.group().await.expect("a group");
-        assert_eq!(group.blocks.iter().map(|(number, _)| number.get()).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(group.blocks.iter().map(|block| block.number.get()).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(group.proofs.len(), 3);
         assert!(waiting.group().await.is_none());
     }

@@ -52,7 +52,7 @@ async fn commit(replica: &Arc<Replica>, mut batch: Batch, full: &Notify) -> Resu
 fn unwritten(replica: &Replica, batch: Batch) -> Batch {
     let Batch { mut blocks, mut proofs } = batch;
     let held = replica.held();
-    blocks.retain(|(number, _)| Some(*number) > held);
+    blocks.retain(|block| Some(block.number) > held);
     proofs.retain(|(number, _)| !replica.has_proof(*number));
     Batch { blocks, proofs }
 }

@@ -47,5 +47,5 @@ pub use metadata::{FORMAT_VERSION, Metadata, OLDEST_VERSION};
 pub use migrate::{Migrated, Migration};
 pub use number::BlockNumber;
 pub use reader::{Location, Segment, StoreReader};
-pub use store::{BlockStore, Tips};
+pub use store::{BlockStore, HashedBlock, Tips};
 pub use table::Table;

@@ -16,6 +16,40 @@ pub struct Tips {
     pub proven: Option<BlockNumber>,
 }
 
+/// A block to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct HashedBlock<'a> {
+    bytes: &'a [u8],
+    hash: BlockHash,
+}
+
+impl<'a> HashedBlock<'a> {
+    /// A block whose hash is not known yet.
+    #[must_use]
+    pub fn of(bytes: &'a [u8]) -> Self {
+        Self { bytes, hash: BlockHash::of(bytes) }
+    }
+
+    /// A block that was hashed already. A hash that is not BLAKE3 of the bytes makes a block that no reader gets.
+    #[must_use]
+    pub fn hashed(bytes: &'a [u8], hash: BlockHash) -> Self {
+        debug_assert_eq!(hash, BlockHash::of(bytes), "the hash is that of the bytes");
+        Self { bytes, hash }
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// BLAKE3 of them.
+    #[must_use]
+    pub fn hash(&self) -> BlockHash {
+        self.hash
+    }
+}
+
 /// A gapless chain of blocks from genesis on, and the proofs that came after them.
 ///
 /// Reads see published data only, verify it, and never wait for a sync. Writes are taken one at a time.
@@ -35,7 +69,16 @@ pub trait BlockStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// `NotNext` unless `first` follows the applied tip; `DiskFull`, after which nothing was applied; poison.
-    fn apply(&self, first: BlockNumber, blocks: &[&[u8]]) -> Result<(), StoreError>;
+    fn apply(&self, first: BlockNumber, blocks: &[&[u8]]) -> Result<(), StoreError> {
+        let blocks: Vec<_> = blocks.iter().map(|bytes| HashedBlock::of(bytes)).collect();
+        self.apply_hashed(first, &blocks)
+    }
+
+    /// The same for blocks whose hashes are known already.
+    ///
+    /// # Errors
+    /// As those of `apply`.
+    fn apply_hashed(&self, first: BlockNumber, blocks: &[HashedBlock<'_>]) -> Result<(), StoreError>;
 
     /// Writes the proof of an applied block, which may be 0 bytes long. A proof held already is kept as it is.
     ///

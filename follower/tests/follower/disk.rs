@@ -17,7 +17,9 @@ use tidemark_follower::{
     sync::{Engine, EngineOptions, OnFork, SyncMode, Trouble},
     upstream::GrpcConnector,
 };
-use tidemark_store::{BlockHash, BlockNumber, BlockStore, Checked, DiskStore, Metadata, StoreError, Tips};
+use tidemark_store::{
+    BlockHash, BlockNumber, BlockStore, Checked, DiskStore, HashedBlock, Metadata, StoreError, Tips,
+};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -48,11 +50,11 @@ impl BlockStore for FailingStore {
         self.store.initialise(metadata)
     }
 
-    fn apply(&self, first: BlockNumber, blocks: &[&[u8]]) -> Result<(), StoreError> {
+    fn apply_hashed(&self, first: BlockNumber, blocks: &[HashedBlock<'_>]) -> Result<(), StoreError> {
         if self.faults.full.load(Relaxed) {
             return Err(StoreError::DiskFull { path: "blocks.log".into() });
         }
-        self.store.apply(first, blocks)
+        self.store.apply_hashed(first, blocks)
     }
 
     fn put_proof(&self, number: BlockNumber, proof: &[u8]) -> Result<(), StoreError> {

@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use crate::{BlockNumber, LoggedBlock, Medium, StoreError, index::Applied, manifest::Manifest, media::Media};
+use crate::{
+    BlockNumber, HashedBlock, LoggedBlock, Medium, StoreError, index::Applied, manifest::Manifest,
+    media::Media,
+};
 
 /// A group that a medium is handed at once while it catches up.
 const BLOCKS: usize = 64;
@@ -65,9 +68,9 @@ impl FurtherMedia {
     }
 
     /// Keeps the bytes of blocks that were written until they are synced.
-    pub(super) fn keep(&mut self, blocks: &[&[u8]]) {
+    pub(super) fn keep(&mut self, blocks: &[HashedBlock<'_>]) {
         if !self.media.is_empty() {
-            blocks.iter().for_each(|block| self.pending.extend_from_slice(block));
+            blocks.iter().for_each(|block| self.pending.extend_from_slice(block.bytes()));
         }
     }
 

@@ -24,8 +24,8 @@ use std::{
 pub use self::builder::StoreBuilder;
 use self::{progress::Progress, write::Writer};
 use crate::{
-    BlockHash, BlockNumber, BlockStore, Checked, Metadata, StoreError, Tips, io::Disk, lock::DirLock,
-    manifest::Manifest, media::Media,
+    BlockHash, BlockNumber, BlockStore, Checked, HashedBlock, Metadata, StoreError, Tips, io::Disk,
+    lock::DirLock, manifest::Manifest, media::Media,
 };
 
 /// What a test may want to be smaller than a volume makes it.
@@ -111,7 +111,7 @@ impl BlockStore for DiskStore {
         Ok(())
     }
 
-    fn apply(&self, first: BlockNumber, blocks: &[&[u8]]) -> Result<(), StoreError> {
+    fn apply_hashed(&self, first: BlockNumber, blocks: &[HashedBlock<'_>]) -> Result<(), StoreError> {
         let mut writer = self.writer()?;
         if self.metadata().is_none() {
             return Err(StoreError::NotInitialised);

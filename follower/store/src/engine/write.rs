@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{DiskStore, further::FurtherMedia};
 use crate::{
-    BlockHash, BlockNumber, StoreError,
+    BlockHash, BlockNumber, HashedBlock, StoreError,
     index::Applied,
     manifest::Manifest,
     record::{Owner, owner_of},
@@ -58,7 +58,7 @@ impl DiskStore {
         &self,
         writer: &mut Writer,
         first: BlockNumber,
-        blocks: &[&[u8]],
+        blocks: &[HashedBlock<'_>],
     ) -> Result<(), StoreError> {
         self.begin_epoch(writer)?;
         let drafts: Vec<_> = numbered(first, blocks).collect();
@@ -110,12 +110,12 @@ impl DiskStore {
     }
 }
 
-fn numbered<'a>(first: BlockNumber, blocks: &'a [&'a [u8]]) -> impl Iterator<Item = Draft<'a>> {
+fn numbered<'a>(first: BlockNumber, blocks: &'a [HashedBlock<'a>]) -> impl Iterator<Item = Draft<'a>> {
     let numbers = std::iter::successors(Some(first), |number| Some(number.next()));
-    numbers.zip(blocks).map(|(number, payload)| Draft {
+    numbers.zip(blocks).map(|(number, block)| Draft {
         number,
         owner: Owner::default(),
-        hash: BlockHash::of(payload),
-        payload,
+        hash: block.hash(),
+        payload: block.bytes(),
     })
 }
