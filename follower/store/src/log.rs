@@ -9,7 +9,7 @@ use crate::{
     BlockHash, StoreError,
     cache::Cache,
     index::Applied,
-    io::{Disk, DiskFile},
+    io::{Disk, DiskFile, is_unreadable},
     place::Place,
     position::Position,
     record::{HEADER, Header, HeaderBytes, Kind, StoreId},
@@ -80,9 +80,9 @@ impl Log {
     /// # Errors
     /// File errors.
     pub(crate) fn header_at(&self, at: Position) -> Result<Option<Header>, StoreError> {
-        match self.file(at.segment) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            file => file.and_then(|file| self.header(&*file, at)).map_err(self.failed("read", at.segment)),
+        match self.file(at.segment).and_then(|file| self.header(&*file, at)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_unreadable(&error) => Ok(None),
+            read => read.map_err(self.failed("read", at.segment)),
         }
     }
 
@@ -133,9 +133,7 @@ impl Log {
         move |error| match error.kind() {
             io::ErrorKind::UnexpectedEof => self.damaged(at, "the file ends inside the record"),
             io::ErrorKind::NotFound => self.damaged(at, "the file is missing"),
-            _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
-                self.damaged(at, "the disk cannot read it")
-            }
+            _ if is_unreadable(&error) => self.damaged(at, "the disk cannot read it"),
             _ => self.failed("read", at.segment)(error),
         }
     }

@@ -10,6 +10,11 @@ use std::{io, path::PathBuf, sync::Arc};
 pub(crate) use read_only::ReadOnly;
 pub use real::RealDisk;
 
+/// Whether the disk cannot read what it holds, as a failing medium does.
+pub(crate) fn is_unreadable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
 /// A directory of files. A full volume is `StorageFull` or `QuotaExceeded`.
 pub trait Disk: Send + Sync {
     /// Opens a file that exists.
