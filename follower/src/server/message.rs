@@ -41,7 +41,7 @@ pub(super) enum Field {
 }
 
 impl Field {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::Bytes(tag, bytes) => key_len(*tag) + encoded_len_varint(bytes.len() as u64) + bytes.len(),
             Self::Fixed32(tag, _) => key_len(*tag) + size_of::<u32>(),

@@ -107,6 +107,14 @@ impl Log {
         self.payload(&*file, block.place, &block.hash)
     }
 
+    /// The payload of a block, if no disk need be waited for, and it is not damaged.
+    pub(crate) fn block_at_hand(&self, block: &Applied) -> Option<Vec<u8>> {
+        let file = self.files().get(block.place.at.segment)?;
+        let mut payload = vec![0; block.place.len as usize];
+        file.read_at_hand(&mut payload, payload_offset(block.place)).ok()?;
+        (BlockHash::of(&payload) == block.hash).then_some(payload)
+    }
+
     /// The header and payload of the record at `place`.
     ///
     /// # Errors
@@ -121,8 +129,7 @@ impl Log {
 
     fn payload(&self, file: &dyn DiskFile, place: Place, hash: &BlockHash) -> Result<Vec<u8>, StoreError> {
         let mut payload = vec![0; place.len as usize];
-        let offset = u64::from(place.at.offset) + u64::from(HEADER);
-        file.read_at(&mut payload, offset).map_err(self.unreadable(place.at))?;
+        file.read_at(&mut payload, payload_offset(place)).map_err(self.unreadable(place.at))?;
         if BlockHash::of(&payload) == *hash {
             return Ok(payload);
         }
@@ -164,4 +171,8 @@ impl Log {
     fn files(&self) -> MutexGuard<'_, Cache<u32, Arc<dyn DiskFile>>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn payload_offset(place: Place) -> u64 {
+    u64::from(place.at.offset) + u64::from(HEADER)
 }

@@ -109,6 +109,12 @@ pub trait BlockStore: Send + Sync + 'static {
     /// can be put again. File errors.
     fn proof(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// The bytes of a published block of at most `longest` bytes, verified like any, if no disk need be waited for; none
+    /// does not mean that there is no such block.
+    fn block_at_hand(&self, _number: BlockNumber, _longest: u32) -> Option<Vec<u8>> {
+        None
+    }
+
     /// How many bytes a published block has; none when there is none of that number.
     ///
     /// # Errors

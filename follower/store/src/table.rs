@@ -128,6 +128,16 @@ impl<const W: usize> Table<W> {
         Ok(written)
     }
 
+    /// The entry of `number`, if no disk need be waited for.
+    pub(crate) fn read_at_hand(&self, number: u32) -> Option<[u8; W]> {
+        let (page, at) = Self::spot(number);
+        if let Some(bytes) = self.pages().get(page) {
+            return Some(entry(&bytes, at));
+        }
+        let (at, mut entry) = (u64::from(number) * W as u64, [0; W]);
+        self.file.read_at_hand(&mut entry, at).ok().map(|()| entry)
+    }
+
     /// The entry of `number` as the disk has it, past the cache.
     pub(crate) fn reread(&self, number: u32) -> Result<[u8; W], StoreError> {
         let (at, mut entry) = (u64::from(number) * W as u64, [0; W]);

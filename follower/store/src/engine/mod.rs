@@ -163,6 +163,10 @@ impl BlockStore for DiskStore {
         self.read_proof(number)
     }
 
+    fn block_at_hand(&self, number: BlockNumber, longest: u32) -> Option<Vec<u8>> {
+        self.read_block_at_hand(number, longest)
+    }
+
     fn block_len(&self, number: BlockNumber) -> Result<Option<u32>, StoreError> {
         self.len_of_block(number)
     }

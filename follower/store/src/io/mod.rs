@@ -44,6 +44,11 @@ pub trait DiskFile: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Fills `into`; `UnexpectedEof` where the file ends before.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Fills `into` if that needs no wait for the disk, for the bytes are in memory; `WouldBlock` if not, or if nobody
+    /// knows.
+    fn read_at_hand(&self, _into: &mut [u8], _offset: u64) -> io::Result<()> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
     /// Writes all of `bytes`.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Grows the file to `len` bytes of space that is really allocated; what is new reads as zeros.
