@@ -433,6 +433,11 @@ impl DiskFile for SimFile {
         Ok(())
     }
 
+    /// All of it is in memory.
+    fn read_at_hand(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_at(into, offset)
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.change(Pending::Write { offset: usize::try_from(offset).expect("small"), bytes: bytes.into() })
     }
