@@ -9,7 +9,7 @@ use std::{
 
 use thiserror::Error;
 use tidemark_store::{
-    BlockHash, BlockNumber, BlockStore, Checked, Commitment, HashedBlock, Metadata, StoreError, Tips,
+    BlockHash, BlockNumber, BlockStore, Buffers, Checked, Commitment, HashedBlock, Metadata, StoreError, Tips,
 };
 use tidemark_wire::primitives::MerklePath;
 use tokio::{sync::watch, task::spawn_blocking};
@@ -95,6 +95,7 @@ pub struct Replica {
     /// Fires when blocks are dropped; another one takes its place.
     rewound: RwLock<CancellationToken>,
     recent: RwLock<RecentBlocks>,
+    buffers: Buffers,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -114,8 +115,8 @@ impl Replica {
             upstream_tip: None,
             upstream_boot_ids: Vec::new(),
         });
-        let (rewound, recent) = (RwLock::default(), RwLock::default());
-        Self { store, format, identity, tips, outlook, rewound, recent, metrics: Metrics::default() }
+        let (rewound, recent, buffers) = (RwLock::default(), RwLock::default(), store.buffers());
+        Self { store, format, identity, tips, outlook, rewound, recent, buffers, metrics: Metrics::default() }
     }
 
     /// Keeps this many bytes of the newest blocks in memory.
@@ -367,7 +368,7 @@ impl Replica {
             Kind::Block => self.store.block(number)?,
             Kind::Proof => self.store.proof(number)?,
         };
-        Ok(bytes.map(Bytes::from))
+        Ok(bytes.map(|bytes| Bytes::from_owner(Lent { bytes, home: self.buffers.clone() })))
     }
 
     /// The bytes of a published block.
@@ -427,5 +428,23 @@ impl Replica {
             done
         });
         done.await.unwrap_or(Err(ReplicaError::ShuttingDown))
+    }
+}
+
+/// Bytes whose buffer is given back after use.
+struct Lent {
+    bytes: Vec<u8>,
+    home: Buffers,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.home.give(std::mem::take(&mut self.bytes));
     }
 }

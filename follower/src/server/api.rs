@@ -16,7 +16,7 @@ use super::{
     accept,
     body::{AnswerBody, HANDED},
     budget::{Budget, Share},
-    connections::ConnectionEnd,
+    connections::Way,
     get_block, get_header,
     message::{self, Pieces},
     min_height::MinHeight,
@@ -158,7 +158,7 @@ impl Api {
         if pieces.iter().map(|piece| piece.len()).sum::<usize>() <= HANDED {
             return AnswerBody::ready(pieces);
         }
-        let connection: ConnectionEnd = extensions.get().cloned().unwrap_or_default();
+        let connection = extensions.get::<Way>().cloned().unwrap_or_default().end;
         let (wait, replica) = (self.limits.max_send_wait, Arc::clone(&self.replica));
         AnswerBody::outlet(Outlet::new(pieces, None, None, Patience { wait, connection, replica }))
     }

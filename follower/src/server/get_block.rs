@@ -30,11 +30,7 @@ pub(super) async fn answer(api: &Arc<Api>, request: &BlockRequest) -> Result<Vec
     let block = if with_proof { None } else { api.replica.at_hand(Kind::Block, number) };
     let found = match block {
         Some(block) => at_hand(api, number, block)?,
-        None => {
-            let reader = Arc::clone(api);
-            let read = api.replica.blocking(move |_| Ok(read(&reader, number, with_proof))).await;
-            read.map_err(|error| read_failed(number, &error))??
-        }
+        None => Box::pin(from_disk(api, number, with_proof)).await?,
     };
     Ok(encode(found))
 }
@@ -42,6 +38,12 @@ pub(super) async fn answer(api: &Arc<Api>, request: &BlockRequest) -> Result<Vec
 fn at_hand(api: &Api, number: BlockNumber, block: Bytes) -> Result<Found, Status> {
     api.admit(number, block.len())?;
     Ok(Found { share: api.share_now(block.len() + AROUND)?, block: Some(block), proof: None })
+}
+
+async fn from_disk(api: &Arc<Api>, number: BlockNumber, with_proof: bool) -> Result<Found, Status> {
+    let reader = Arc::clone(api);
+    let read = api.replica.blocking(move |_| Ok(read(&reader, number, with_proof))).await;
+    read.map_err(|error| read_failed(number, &error))?
 }
 
 /// Waits for the disk. Nothing is read before there is room for it.

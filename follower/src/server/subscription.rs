@@ -15,7 +15,7 @@ use super::{
     api::{Api, damaged, read_failed},
     body::AnswerBody,
     budget::Share,
-    connections::ConnectionEnd,
+    connections::{ConnectionEnd, Way},
     message::{AROUND, Field, Pieces},
     outlet::{Outlet, Patience},
     rpc::Rpc,
@@ -51,7 +51,7 @@ pub(super) fn open(
         Status::resource_exhausted("maximum subscriptions reached")
     })?;
     let slot = (slot, Open::on(&metrics.subscriptions));
-    let connection: ConnectionEnd = extensions.get().cloned().unwrap_or_default();
+    let connection = extensions.get::<Way>().cloned().unwrap_or_default().end;
     let (tips, end) = (api.replica.watch_tips(), connection.clone());
     let cursor = Cursor { api: Arc::clone(api), kind, next: from, tips, end, rewound: api.replica.rewound() };
     let batches = stream::unfold(cursor, |mut cursor| async {

@@ -72,10 +72,9 @@ impl BlockIndex {
         block.ok_or_else(|| self.damaged(number))
     }
 
-    /// The same, if no disk need be waited for, and nothing is damaged.
-    pub(crate) fn at_hand(&self, number: BlockNumber) -> Option<Applied> {
-        let n = number.get();
-        Self::join(number, &self.places.read_at_hand(n)?, self.hashes.read_at_hand(n)?)
+    /// The entry of a block's place, unchecked, if no disk need be waited for.
+    pub(crate) fn place_at_hand(&self, number: BlockNumber) -> Option<[u8; place::ENTRY]> {
+        self.places.read_at_hand(number.get())
     }
 
     /// The same as the disk has it now, past the cache.

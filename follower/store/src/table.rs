@@ -3,7 +3,7 @@
 //! An entry that was never written reads as zeros. What an entry means, and whether it is true, is its owner's business.
 
 use std::{
-    io,
+    io::{self, IoSliceMut},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -135,7 +135,7 @@ impl<const W: usize> Table<W> {
             return Some(entry(&bytes, at));
         }
         let (at, mut entry) = (u64::from(number) * W as u64, [0; W]);
-        self.file.read_at_hand(&mut entry, at).ok().map(|()| entry)
+        self.file.read_at_hand(&mut [IoSliceMut::new(&mut entry)], at).ok().map(|()| entry)
     }
 
     /// The entry of `number` as the disk has it, past the cache.

@@ -24,7 +24,7 @@ use std::{
 pub use self::builder::StoreBuilder;
 use self::{progress::Progress, write::Writer};
 use crate::{
-    BlockHash, BlockNumber, BlockStore, Checked, HashedBlock, Metadata, StoreError, Tips, io::Disk,
+    BlockHash, BlockNumber, BlockStore, Buffers, Checked, HashedBlock, Metadata, StoreError, Tips, io::Disk,
     lock::DirLock, manifest::Manifest, media::Media,
 };
 
@@ -161,6 +161,10 @@ impl BlockStore for DiskStore {
 
     fn proof(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, StoreError> {
         self.read_proof(number)
+    }
+
+    fn buffers(&self) -> Buffers {
+        self.media.blocks.buffers.clone()
     }
 
     fn block_at_hand(&self, number: BlockNumber, longest: u32) -> Option<Vec<u8>> {

@@ -67,8 +67,8 @@ impl DiskStore {
             let sound = number.get() < progress.durable && !progress.damaged.contains(number.get());
             sound.then_some(progress.cuts)?
         };
-        let block = self.media.index.at_hand(number).filter(|block| block.place.len <= longest)?;
-        let bytes = self.media.blocks.block_at_hand(&block)?;
+        let entry = self.media.index.place_at_hand(number)?;
+        let bytes = self.media.blocks.block_at_hand(number, &entry, longest)?;
         (self.progress().cuts == cuts).then_some(bytes)
     }
 

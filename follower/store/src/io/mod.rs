@@ -5,7 +5,11 @@
 mod read_only;
 mod real;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io::{self, IoSliceMut},
+    path::PathBuf,
+    sync::Arc,
+};
 
 pub(crate) use read_only::ReadOnly;
 pub use real::RealDisk;
@@ -44,9 +48,9 @@ pub trait DiskFile: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Fills `into`; `UnexpectedEof` where the file ends before.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()>;
-    /// Fills `into` if that needs no wait for the disk, for the bytes are in memory; `WouldBlock` if not, or if nobody
-    /// knows.
-    fn read_at_hand(&self, _into: &mut [u8], _offset: u64) -> io::Result<()> {
+    /// Fills one after the other if that needs no wait for the disk, for the bytes are in memory; `WouldBlock` if not, or if
+    /// nobody knows.
+    fn read_at_hand(&self, _into: &mut [IoSliceMut<'_>], _offset: u64) -> io::Result<()> {
         Err(io::ErrorKind::WouldBlock.into())
     }
     /// Writes all of `bytes`.

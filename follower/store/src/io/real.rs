@@ -94,9 +94,9 @@ impl DiskFile for File {
         self.read_exact_at(into, offset)
     }
 
-    fn read_at_hand(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
-        let len = into.len();
-        match preadv2(self, &mut [IoSliceMut::new(into)], offset, ReadWriteFlags::NOWAIT) {
+    fn read_at_hand(&self, into: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<()> {
+        let len: usize = into.iter().map(|part| part.len()).sum();
+        match preadv2(self, into, offset, ReadWriteFlags::NOWAIT) {
             Ok(read) if read == len => Ok(()),
             _ => Err(io::ErrorKind::WouldBlock.into()),
         }

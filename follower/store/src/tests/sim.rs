@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    io::{self, IoSliceMut},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -434,8 +434,12 @@ impl DiskFile for SimFile {
     }
 
     /// All of it is in memory.
-    fn read_at_hand(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
-        self.read_at(into, offset)
+    fn read_at_hand(&self, into: &mut [IoSliceMut<'_>], mut offset: u64) -> io::Result<()> {
+        for part in into {
+            self.read_at(part, offset)?;
+            offset += part.len() as u64;
+        }
+        Ok(())
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
