@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tidemark_store::BlockNumber;
 use tokio::time::sleep;
 
 use super::{Trouble, backoff::Backoff, engine::Reach, link::Link};
@@ -17,7 +16,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Heals until something ends the process.
 pub(super) async fn run<C: Connector>(reaches: Vec<Arc<Reach<C>>>, replica: Arc<Replica>) -> Trouble {
-    let mut healer = Healer { reaches, replica, seen: 0, proven: None };
+    let mut healer = Healer { reaches, replica, seen: 0 };
     let mut pauses = Backoff::new(LOOK);
     loop {
         let pause = match healer.heal().await {
@@ -40,8 +39,6 @@ struct Healer<C> {
     replica: Arc<Replica>,
     /// How many damaged blocks were seen last.
     seen: usize,
-    /// The highest proven tip so far; a lower one means that a proof was lost.
-    proven: Option<BlockNumber>,
 }
 
 impl<C: Connector> Healer<C> {
@@ -50,7 +47,7 @@ impl<C: Connector> Healer<C> {
         let mut last = Ok(());
         self.look();
         for reach in &self.reaches {
-            if self.replica.damaged().is_empty() && self.lost_proof().is_none() {
+            if self.replica.damaged().is_empty() && self.replica.lost_proof().is_none() {
                 break;
             }
             last = match self.heal_from(reach).await {
@@ -59,7 +56,7 @@ impl<C: Connector> Healer<C> {
             };
         }
         self.look();
-        if self.seen == 0 && self.lost_proof().is_none() { Ok(()) } else { last.and(Err(unhealed())) }
+        if self.seen == 0 && self.replica.lost_proof().is_none() { Ok(()) } else { last.and(Err(unhealed())) }
     }
 
     fn look(&mut self) {
@@ -69,15 +66,6 @@ impl<C: Connector> Healer<C> {
             tracing::warn!(%first, count, "blocks are damaged on disk: fetching them again");
         }
         self.seen = damaged.len();
-        let tips = self.replica.tips();
-        self.proven = self.proven.max(tips.proven).min(tips.durable);
-    }
-
-    /// The lowest proof that is missing below one that was held in sequence. The proven tip is lower while a block is
-    /// damaged, too.
-    fn lost_proof(&self) -> Option<BlockNumber> {
-        let next = self.replica.tips().proven.unwrap_or(BlockNumber::GENESIS).next();
-        Some(next).filter(|next| Some(*next) <= self.proven && !self.replica.has_proof(*next))
     }
 
     /// Takes what this upstream has of it.
@@ -97,7 +85,7 @@ impl<C: Connector> Healer<C> {
                 Err(error) => last = Err(error.into()),
             }
         }
-        while let Some(number) = self.lost_proof() {
+        while let Some(number) = self.replica.lost_proof() {
             let answer = link.block(number, true).await.map_err(Trouble::at(number))?;
             let Some(proof) = answer.proof else { break };
             let proofs = vec![(number, proof)];

@@ -4,6 +4,8 @@ use crate::upstream::Peer;
 
 /// How many stores are remembered: a loop over more of them is not seen.
 const LONGEST: usize = 16;
+/// A longer boot id, or none, is nobody's: what is remembered is handed on to others.
+const LONGEST_ID: usize = 64;
 
 /// The stores behind one upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +18,9 @@ pub(super) struct Lineage {
 
 /// What following `peer` means for the replica with the boot id `own`.
 pub(super) fn through(own: &str, peer: &Peer) -> Lineage {
-    let named = std::iter::once(&peer.boot_id).chain(&peer.through).take(LONGEST);
-    let boot_ids: Vec<String> = named.cloned().collect();
+    let named = std::iter::once(&peer.boot_id).chain(&peer.through);
+    let sound = named.filter(|boot_id| (1..=LONGEST_ID).contains(&boot_id.len()));
+    let boot_ids: Vec<String> = sound.take(LONGEST).cloned().collect();
     let back = boot_ids.iter().position(|boot_id| boot_id == own);
     Lineage { loop_of: back.map(|at| at + 1), boot_ids }
 }
@@ -50,5 +53,12 @@ mod tests {
         let long: Vec<String> = (0..10_000).map(|n| n.to_string()).collect();
         let long: Vec<&str> = long.iter().map(String::as_str).collect();
         assert_eq!(super::through("a", &peer("b", &long)).boot_ids.len(), LONGEST);
+        let large = "x".repeat(1 << 20);
+        assert_eq!(super::through("a", &peer(&large, &["", "c"])).boot_ids, ["c"]);
+    }
+
+    #[test]
+    fn whoever_has_no_boot_id_is_in_no_loop() {
+        assert_eq!(super::through("", &peer("", &[""])).loop_of, None);
     }
 }

@@ -42,6 +42,8 @@ use crate::{size::ByteSize, tls::ClientTls};
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long nothing of an answer with a block may come; a cut shows earlier, by unanswered pings.
 const BLOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Fewer bytes than this in that time are none: no answer is waited for because it drips.
+const DRIP: u64 = 4 << 10;
 /// What is called `rpc.Api` here.
 const SPOKEN: &str = "rpc.Api";
 
@@ -230,7 +232,7 @@ async fn while_it_comes<T>(
     loop {
         let seen = meter.bytes();
         match in_time(name, limit, &mut call).await {
-            Err(UpstreamError::Unanswered { .. }) if meter.bytes() > seen => {}
+            Err(UpstreamError::Unanswered { .. }) if meter.bytes() >= seen + DRIP => {}
             answered => return answered,
         }
     }

@@ -4,7 +4,6 @@
 //! runtime and no chain: a block is a numbered run of bytes here, and who may append it is decided elsewhere.
 
 pub mod archive;
-mod buffers;
 mod cache;
 mod check;
 mod engine;
@@ -39,7 +38,6 @@ mod table;
 mod tests;
 mod writer;
 
-pub use buffers::Buffers;
 pub use engine::{DiskStore, StoreBuilder};
 pub use error::StoreError;
 pub use finding::{Checked, Finding, Part};

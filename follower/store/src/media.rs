@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    BlockNumber, Buffers, StoreError,
+    BlockNumber, StoreError,
     index::{Applied, BlockIndex},
     io::Disk,
     log::Log,
@@ -25,8 +25,7 @@ pub(crate) struct Media {
 impl Media {
     /// Opens all; index files grow by `growth` entries.
     pub(crate) fn open(disk: &Arc<dyn Disk>, id: StoreId, growth: u32) -> Result<Self, StoreError> {
-        let buffers = Buffers::default();
-        let log = |kind, name| Arc::new(Log::new(disk, kind, name, id, buffers.clone()));
+        let log = |kind, name| Arc::new(Log::new(disk, kind, name, id));
         let proof_places = Table::open(disk, "proof-places.idx", growth)?;
         let index = BlockIndex::open(disk, growth)?;
         Ok(Self {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tidemark_follower::{cli::FollowArgs, size::ByteSize};
+use tidemark_follower::{cli::FollowArgs, size::ByteSize, sync::SyncMode};
 use tidemark_wire::v1::ReplicaState;
 use tonic::{Code, codegen::Bytes};
 
@@ -93,19 +93,34 @@ async fn polling_a_proven_chain_costs_next_to_nothing_twice() {
     assert!(fetched >= 200 * 500 && redundant * 100 <= fetched, "{redundant} of {fetched} bytes");
 }
 
-/// One hundredth of the blocks that a mainnet might have, ten times as often.
-#[tokio::test(flavor = "multi_thread")]
-async fn polling_at_the_live_edge_with_late_proofs_costs_at_most_one_and_a_half_times_the_blocks() {
+/// A chain like one of 1 MiB blocks each second with proofs 20 s late, in a tenth of the time and of the size; how many
+/// bytes its blocks have, and how many bytes were fetched twice.
+async fn at_the_live_edge(mode: SyncMode) -> (u64, u64) {
     let primary = produce(|args| {
         args.body_size = ByteSize(100 << 10);
         args.block_interval = Duration::from_millis(100);
         args.proof_delay = Duration::from_secs(2);
     })
     .await;
-    let follower = follow(&[&primary.url()], |args| args.poll_interval = Duration::from_millis(100)).await;
+    let live = |args: &mut FollowArgs| {
+        args.sync = mode;
+        args.poll_interval = Duration::from_millis(100);
+    };
+    let follower = follow(&[&primary.url()], live).await;
     proven(follower.rpc, 100).await;
     let blocks = counted(&follower, "blocks").await;
-    let redundant = counted(&follower, "redundant_bytes").await;
-    let bytes = blocks * (100 << 10);
-    assert!(redundant * 2 <= bytes * 3, "{redundant} redundant bytes for {bytes} bytes of blocks");
+    (blocks * (100 << 10), counted(&follower, "redundant_bytes").await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_proofs_at_the_live_edge_cost_nothing_twice_while_subscribed() {
+    let (_, redundant) = at_the_live_edge(SyncMode::Auto).await;
+    assert_eq!(redundant, 0);
+}
+
+/// Each late proof comes with its block once more: asking too early must cost no more than half as much again.
+#[tokio::test(flavor = "multi_thread")]
+async fn late_proofs_at_the_live_edge_cost_at_most_one_and_a_half_times_the_blocks_while_polling() {
+    let (blocks, redundant) = at_the_live_edge(SyncMode::Poll).await;
+    assert!(redundant * 2 <= blocks * 3, "{redundant} redundant bytes for {blocks} bytes of blocks");
 }

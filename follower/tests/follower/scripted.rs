@@ -55,6 +55,8 @@ pub(crate) struct Script {
     pub(crate) peer: Option<(String, Vec<String>)>,
     /// How blocks that are subscribed to arrive; none: at once.
     pub(crate) trickle: Option<Trickle>,
+    /// The same of blocks that are asked for.
+    pub(crate) call_trickle: Option<Trickle>,
     /// What it says how many calls it still takes.
     pub(crate) remaining: Option<u32>,
     /// The most questions for blocks that were open at once, when each takes this long.

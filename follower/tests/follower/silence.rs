@@ -107,3 +107,30 @@ async fn an_endless_message_that_never_becomes_a_block_is_left_at_the_limit() {
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert!(upstream.calls("BlockSubscription") <= 2, "{} tries", upstream.calls("BlockSubscription"));
 }
+
+/// A follower that polls a chain whose block 4 is large, and takes its time.
+async fn polling(trickle: Trickle) -> (Scripted, Running) {
+    let mut script = Script::native(3);
+    script.extend(4, &[7; 1 << 20]);
+    script.call_trickle = Some(trickle);
+    let upstream = Scripted::start(script).await;
+    let follower = follow(&[&upstream.url()], |_| {}).await;
+    published(follower.rpc, 3).await;
+    (upstream, follower)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_takes_longer_than_any_limit_is_waited_for_while_it_comes() {
+    let slow = Trickle { free: 16 << 10, piece: 16 << 10, pause: Duration::from_millis(180) };
+    let (upstream, follower) = polling(slow).await;
+    published(follower.rpc, 4).await;
+    assert_eq!(upstream.calls("Tips"), 1, "one session");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_drips_is_not_waited_for() {
+    let drips = Trickle { free: 64 << 10, piece: 16, pause: Duration::from_millis(500) };
+    let (_upstream, follower) = polling(drips).await;
+    let left = in_state(follower.rpc, ReplicaState::UpstreamUnreachable).await;
+    assert!(left.state_detail.contains("GetBlockByNumber was not answered"), "{}", left.state_detail);
+}

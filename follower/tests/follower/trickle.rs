@@ -1,4 +1,4 @@
-//! Lets the large messages of a scripted upstream arrive piece by piece, or not to their end.
+//! Lets blocks of a scripted upstream arrive piece by piece, or not to their end.
 
 use std::{
     convert::Infallible,
@@ -8,19 +8,20 @@ use std::{
 };
 
 use futures::{StreamExt as _, future::BoxFuture, stream};
+use http_body_util::BodyExt as _;
 use tokio::time::sleep;
 use tonic::{
     body::Body,
     codegen::{
         Bytes, Service,
-        http::{Request, Response},
+        http::{HeaderMap, HeaderName, HeaderValue, Request, Response},
     },
     server::NamedService,
 };
 
 use crate::scripted::Script;
 
-/// How a stream of blocks arrives.
+/// How a stream of blocks, or an answer with one, arrives.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trickle {
     /// Bytes that pass at once, in total.
@@ -31,7 +32,7 @@ pub(crate) struct Trickle {
     pub(crate) pause: Duration,
 }
 
-/// A service whose streams of blocks arrive as the script says.
+/// A service whose blocks arrive as the script says.
 #[derive(Clone)]
 pub(crate) struct Trickling<S> {
     pub(crate) inner: S,
@@ -56,11 +57,15 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let is_stream = request.uri().path().ends_with("/BlockSubscription");
+        let is_call = request.uri().path().ends_with("/GetBlockByNumber");
         let answer = self.inner.call(request);
         let script = Arc::clone(&self.script);
         Box::pin(async move {
             let response = answer.await?;
-            let trickle = script.lock().unwrap().trickle.filter(|_| is_stream);
+            let trickle = {
+                let script = script.lock().unwrap();
+                script.trickle.filter(|_| is_stream).or(script.call_trickle.filter(|_| is_call))
+            };
             Ok(match trickle {
                 Some(trickle) => response.map(|body| slowly(body, trickle)),
                 None => response,
@@ -83,7 +88,10 @@ fn slowly(body: Body, trickle: Trickle) -> Body {
             Ok::<Bytes, Infallible>(piece)
         }
     });
-    Body::new(axum::body::Body::from_stream(paced))
+    // The pieces are data alone: the status that closes a call is put behind them again.
+    let done =
+        HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
+    Body::new(axum::body::Body::from_stream(paced).with_trailers(async { Some(Ok(done)) }))
 }
 
 fn pieces(chunk: Bytes, len: usize) -> Vec<Bytes> {
