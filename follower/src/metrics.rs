@@ -39,7 +39,6 @@ pub struct Metrics {
     state: Family<Labels, Gauge>,
     upstream: Family<Vec<(&'static str, String)>, Gauge>,
     tls_reloads: Family<Labels, Counter>,
-    damaged: Gauge,
     free_bytes: Gauge<u64, AtomicU64>,
     days_to_full: Family<Labels, Gauge<f64, AtomicU64>>,
     registry: Registry,
@@ -60,7 +59,6 @@ impl Default for Metrics {
             state: Family::default(),
             upstream: Family::default(),
             tls_reloads: Family::default(),
-            damaged: Gauge::default(),
             free_bytes: Gauge::default(),
             days_to_full: Family::default(),
             registry: Registry::default(),
@@ -170,7 +168,6 @@ impl Metrics {
             "TLS files that changed, by the side that uses them and whether they are used",
             self.tls_reloads.clone(),
         );
-        registry.register("damaged_blocks", "Blocks that are known to be damaged", self.damaged.clone());
         registry.register(
             "free_bytes",
             "Bytes that the volume has left for this store",

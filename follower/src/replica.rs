@@ -9,7 +9,7 @@ use std::{
 
 use thiserror::Error;
 use tidemark_store::{
-    BlockHash, BlockNumber, BlockStore, Checked, Commitment, HashedBlock, Metadata, StoreError, Tips,
+    BlockHash, BlockNumber, BlockStore, Buffers, Checked, Commitment, HashedBlock, Metadata, StoreError, Tips,
 };
 use tidemark_wire::primitives::MerklePath;
 use tokio::{sync::watch, task::spawn_blocking};
@@ -46,6 +46,9 @@ pub enum Kind {
     /// Proofs of blocks.
     Proof,
 }
+
+/// The longest block that is read at once where it is in memory: 10 µs to read and verify.
+const AT_HAND: u32 = 64 << 10;
 
 /// Who this process is, for whoever tells one start of a pod's container from another.
 #[derive(Debug, Clone)]
@@ -94,6 +97,7 @@ pub struct Replica {
     /// Fires when blocks are dropped; another one takes its place.
     rewound: RwLock<CancellationToken>,
     recent: RwLock<RecentBlocks>,
+    buffers: Buffers,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -114,7 +118,7 @@ impl Replica {
             upstream_tip: None,
             upstream_boot_ids: Vec::new(),
         });
-        let (rewound, recent) = (RwLock::default(), RwLock::default());
+        let (rewound, recent, buffers) = (RwLock::default(), RwLock::default(), store.buffers());
         Self {
             store,
             format,
@@ -124,6 +128,7 @@ impl Replica {
             most_proven,
             rewound,
             recent,
+            buffers,
             metrics: Metrics::default(),
         }
     }
@@ -356,7 +361,7 @@ impl Replica {
         self.recent.read().unwrap_or_else(PoisonError::into_inner).get(number)
     }
 
-    /// How many bytes a block or proof has, by two small reads at most; none if it is not held.
+    /// How many bytes a block or proof has, by two small reads at most; none if it is not held. Waits for the disk.
     ///
     /// # Errors
     /// `Damaged` when the index no longer knows.
@@ -371,56 +376,28 @@ impl Replica {
         Ok(len.map(|len| len as usize))
     }
 
-    /// The bytes of a block or proof.
+    /// A block that is in memory, if it is small: reading it costs less than to ask another thread to. None does not mean
+    /// that there is no such block.
+    pub fn at_hand(&self, kind: Kind, number: BlockNumber) -> Option<Bytes> {
+        if kind == Kind::Proof {
+            return None;
+        }
+        self.recent(kind, number).or_else(|| self.store.block_at_hand(number, AT_HAND).map(Bytes::from))
+    }
+
+    /// The bytes of a block or proof. Waits for the disk.
     ///
     /// # Errors
     /// `Damaged` when the disk no longer holds what was published.
-    pub async fn read(
-        self: &Arc<Self>,
-        kind: Kind,
-        number: BlockNumber,
-    ) -> Result<Option<Bytes>, ReplicaError> {
+    pub fn read_now(&self, kind: Kind, number: BlockNumber) -> Result<Option<Bytes>, ReplicaError> {
         if let Some(block) = self.recent(kind, number) {
             return Ok(Some(block));
         }
-        self.blocking(move |replica| replica.read_now(kind, number)).await
-    }
-
-    /// Up to `count` blocks or proofs from `from` on, and so as many as come before one that is missing or damaged.
-    ///
-    /// # Errors
-    /// Why not even the first can be read.
-    pub async fn run(
-        self: &Arc<Self>,
-        kind: Kind,
-        from: BlockNumber,
-        count: u32,
-    ) -> Result<Vec<Bytes>, ReplicaError> {
-        let numbers = (from.get()..from.get().saturating_add(count)).map(BlockNumber::new);
-        let recent: Vec<_> = numbers.clone().map_while(|number| self.recent(kind, number)).collect();
-        if !recent.is_empty() {
-            return Ok(recent);
-        }
-        self.blocking(move |replica| {
-            let mut items = Vec::with_capacity(count as usize);
-            for number in numbers {
-                match replica.read_now(kind, number) {
-                    Ok(Some(item)) => items.push(item),
-                    Err(error) if items.is_empty() => return Err(error),
-                    Ok(None) | Err(_) => break,
-                }
-            }
-            Ok(items)
-        })
-        .await
-    }
-
-    fn read_now(&self, kind: Kind, number: BlockNumber) -> Result<Option<Bytes>, ReplicaError> {
         let bytes = match kind {
             Kind::Block => self.store.block(number)?,
             Kind::Proof => self.store.proof(number)?,
         };
-        Ok(bytes.map(Bytes::from))
+        Ok(bytes.map(|bytes| Bytes::from_owner(Lent { bytes, home: self.buffers.clone() })))
     }
 
     /// The bytes of a published block.
@@ -428,7 +405,7 @@ impl Replica {
     /// # Errors
     /// `Damaged` when the disk no longer holds what was published.
     pub async fn block(self: &Arc<Self>, number: BlockNumber) -> Result<Option<Bytes>, ReplicaError> {
-        self.read(Kind::Block, number).await
+        self.blocking(move |replica| replica.read_now(Kind::Block, number)).await
     }
 
     /// The bytes of a published proof, which may be none at all.
@@ -436,7 +413,7 @@ impl Replica {
     /// # Errors
     /// `Damaged` when the disk no longer holds what was published.
     pub async fn proof(self: &Arc<Self>, number: BlockNumber) -> Result<Option<Bytes>, ReplicaError> {
-        self.read(Kind::Proof, number).await
+        self.blocking(move |replica| replica.read_now(Kind::Proof, number)).await
     }
 
     /// The path from a block's header to a peak above the first `count` blocks, in formats that know headers; none while
@@ -466,7 +443,8 @@ impl Replica {
         self.store.hash_at(number)
     }
 
-    async fn blocking<T: Send + 'static>(
+    /// Does `work` where it may wait for the disk.
+    pub(crate) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, ReplicaError> + Send + 'static,
     ) -> Result<T, ReplicaError> {
@@ -479,5 +457,23 @@ impl Replica {
             done
         });
         done.await.unwrap_or(Err(ReplicaError::ShuttingDown))
+    }
+}
+
+/// Bytes whose buffer is given back after use.
+struct Lent {
+    bytes: Vec<u8>,
+    home: Buffers,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.home.give(std::mem::take(&mut self.bytes));
     }
 }

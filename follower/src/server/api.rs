@@ -15,8 +15,8 @@ use tonic::{Code, Extensions, Status, codegen::Bytes, metadata::MetadataMap};
 use super::{
     accept,
     body::{AnswerBody, HANDED},
-    budget::Budget,
-    connections::ConnectionEnd,
+    budget::{Budget, Share},
+    connections::Way,
     get_block, get_header,
     message::{self, Pieces},
     min_height::MinHeight,
@@ -57,7 +57,7 @@ pub(super) fn damaged(number: BlockNumber) -> Status {
 }
 
 /// A block or proof that is longer than this store serves, in words that every client of tonic knows.
-pub(super) fn too_large(replica: &Replica, number: BlockNumber, len: usize) -> Status {
+fn too_large(replica: &Replica, number: BlockNumber, len: usize) -> Status {
     replica.metrics.serving.reached(Limit::BlockSize);
     Status::out_of_range(format!(
         "message length too large: block {number} or its proof has {len} bytes, more than is served here"
@@ -75,6 +75,29 @@ impl Api {
             subscriptions: Arc::new(Semaphore::new(limits.max_subscriptions.min(Semaphore::MAX_PERMITS))),
             min_height: MinHeight { longest: limits.min_height_wait, slots },
         }
+    }
+
+    /// Refuses what is longer than is served.
+    pub(super) fn admit(&self, number: BlockNumber, len: usize) -> Result<(), Status> {
+        if len as u64 > self.limits.max_block_size.0 {
+            return Err(too_large(&self.replica, number, len));
+        }
+        Ok(())
+    }
+
+    /// How many bytes a block or proof has that may be served; none has none. Waits for the disk.
+    pub(super) fn len_of(&self, kind: Kind, number: BlockNumber) -> Result<usize, Status> {
+        let len = self.replica.len_of(kind, number).map_err(|error| read_failed(number, &error))?;
+        let len = len.unwrap_or(0);
+        self.admit(number, len).map(|()| len)
+    }
+
+    /// A share of the budget, if there is room.
+    pub(super) fn share_now(&self, bytes: usize) -> Result<Share, Status> {
+        self.budget.try_take(bytes).ok_or_else(|| {
+            self.replica.metrics.serving.reached(Limit::ResponseBytes);
+            self.busy()
+        })
     }
 
     /// What a call gets that finds no room.
@@ -135,7 +158,7 @@ impl Api {
         if pieces.iter().map(|piece| piece.len()).sum::<usize>() <= HANDED {
             return AnswerBody::ready(pieces);
         }
-        let connection: ConnectionEnd = extensions.get().cloned().unwrap_or_default();
+        let connection = extensions.get::<Way>().cloned().unwrap_or_default().end;
         let (wait, replica) = (self.limits.max_send_wait, Arc::clone(&self.replica));
         AnswerBody::outlet(Outlet::new(pieces, None, None, Patience { wait, connection, replica }))
     }

@@ -81,8 +81,11 @@ impl Share {
     }
 
     /// The same pieces, each of which holds its part of this share for as long as it lives. What is left is given back.
-    pub(super) fn cover(mut self, pieces: VecDeque<Bytes>) -> VecDeque<Bytes> {
-        pieces.into_iter().map(|piece| self.cover_one(piece)).collect()
+    pub(super) fn cover(mut self, mut pieces: VecDeque<Bytes>) -> VecDeque<Bytes> {
+        for piece in &mut pieces {
+            *piece = self.cover_one(std::mem::take(piece));
+        }
+        pieces
     }
 
     fn cover_one(&mut self, piece: Bytes) -> Bytes {

@@ -63,6 +63,13 @@ pub(crate) struct ConnectionLimits {
 #[derive(Debug, Clone, Default)]
 pub(super) struct ConnectionEnd(pub(super) CancellationToken);
 
+/// How a request came.
+#[derive(Clone, Default)]
+pub(super) struct Way {
+    pub(super) end: ConnectionEnd,
+    pub(super) stream: Option<OpenStream>,
+}
+
 /// What connections are served with.
 pub(crate) struct Port {
     pub(crate) listener: TcpListener,
@@ -274,10 +281,8 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Marked<S> {
 
     fn call(&mut self, mut request: Request<Incoming>) -> S::Future {
         self.asked.store(true, Relaxed);
-        request.extensions_mut().insert(self.end.clone());
-        if let Some(streams) = &self.streams {
-            request.extensions_mut().insert(streams.open());
-        }
+        let stream = self.streams.as_ref().map(Streams::open);
+        request.extensions_mut().insert(Way { end: self.end.clone(), stream });
         self.service.call(request)
     }
 }

@@ -11,7 +11,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use hyper::{Request, Response, body::Incoming};
 use tower::{Service, ServiceExt as _};
 
-use super::{api::Api, body::AnswerBody, connections::OpenStream, rpc};
+use super::{api::Api, body::AnswerBody, connections::Way, rpc};
 use crate::metrics::Open;
 
 /// Everything that the read port serves.
@@ -30,9 +30,9 @@ impl Service<Request<Incoming>> for Entry {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         let open = Open::on(&self.api.replica.metrics.serving.streams);
-        let open = (open, request.extensions().get::<OpenStream>().cloned());
+        let open = (open, request.extensions_mut().get_mut::<Way>().and_then(|way| way.stream.take()));
         if request.uri().path().starts_with(rpc::PATH) {
             let answer = Arc::clone(&self.api).call(request);
             return answer.map(|answer| Ok(answer.map(|body| body.counted(open)))).boxed();

@@ -2,17 +2,13 @@
 
 use std::collections::VecDeque;
 
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use prost::{
     Message,
     encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len},
 };
-use tonic::{
-    Status,
-    codec::{Codec as _, Streaming},
-    codegen::{Bytes, tokio_stream::StreamExt as _},
-};
-use tonic_prost::ProstCodec;
+use tonic::{Status, codegen::Bytes};
 
 /// No request of `rpc.Api` needs more.
 const MAX_REQUEST: usize = 4096;
@@ -26,12 +22,41 @@ pub(super) const AROUND: usize = 32;
 /// The one message of a request.
 ///
 /// # Errors
-/// `InvalidArgument` or what the codec says when there is none, or one that is too long.
-pub(super) async fn decode<T: Message + Default + 'static>(body: Incoming) -> Result<T, Status> {
-    let decoder = ProstCodec::<T, T>::default().decoder();
-    let mut messages = Streaming::new_request(decoder, body, None, Some(MAX_REQUEST));
-    let first = messages.next().await.transpose()?;
-    first.ok_or_else(|| Status::invalid_argument("the request has no message"))
+/// When there is none, more than one, or one that is too long or not of that type.
+pub(super) async fn decode<T: Message + Default>(mut body: Incoming) -> Result<T, Status> {
+    let mut received = Bytes::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Status::unavailable(format!("the request broke off: {error}")))?;
+        let Ok(data) = frame.into_data() else { break };
+        received = joined(received, data)?;
+    }
+    T::decode(message_in(&received)?)
+        .map_err(|error| Status::invalid_argument(format!("the request's message makes no sense: {error}")))
+}
+
+/// Almost every request is one piece.
+fn joined(received: Bytes, more: Bytes) -> Result<Bytes, Status> {
+    if received.len() + more.len() > MAX_REQUEST {
+        return Err(Status::out_of_range(format!("a request has at most {MAX_REQUEST} bytes")));
+    }
+    Ok(match (received.is_empty(), more.is_empty()) {
+        (true, _) => more,
+        (_, true) => received,
+        _ => [received, more].concat().into(),
+    })
+}
+
+/// The message in the body of a request. Pure.
+///
+/// # Errors
+/// When there is not exactly one, or it is compressed.
+fn message_in(body: &[u8]) -> Result<&[u8], Status> {
+    match body.split_first_chunk::<PREFIX>() {
+        None => Err(Status::invalid_argument("the request has no message")),
+        Some(([1, ..], _)) => Err(Status::unimplemented("compressed requests are not taken here")),
+        Some(([0, len @ ..], message)) if u32::from_be_bytes(*len) as usize == message.len() => Ok(message),
+        Some(_) => Err(Status::invalid_argument("the request is not one whole message")),
+    }
 }
 
 /// A field of an answer.
@@ -41,7 +66,7 @@ pub(super) enum Field {
 }
 
 impl Field {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::Bytes(tag, bytes) => key_len(*tag) + encoded_len_varint(bytes.len() as u64) + bytes.len(),
             Self::Fixed32(tag, _) => key_len(*tag) + size_of::<u32>(),
@@ -145,6 +170,26 @@ mod tests {
             let expected = [encoded(&one), encoded(&other)].concat();
             assert!(pieces.finish().into_iter().collect::<Vec<_>>().concat() == expected, "{len}");
         }
+    }
+
+    #[test]
+    fn a_request_is_one_whole_message() {
+        use tonic::Code;
+        let code = |body: &[u8]| message_in(body).map(<[u8]>::to_vec).map_err(|status| status.code());
+        assert_eq!(code(&[0, 0, 0, 0, 0]), Ok(Vec::new()));
+        assert_eq!(code(&[0, 0, 0, 0, 2, 8, 9]), Ok(vec![8, 9]));
+        for bad in [&[][..], &[0, 0, 0], &[0, 0, 0, 0, 2, 8], &[0, 0, 0, 0, 0, 8], &[2, 0, 0, 0, 0]] {
+            assert_eq!(code(bad), Err(Code::InvalidArgument), "{bad:?}");
+        }
+        assert_eq!(code(&[1, 0, 0, 0, 0]), Err(Code::Unimplemented));
+    }
+
+    #[test]
+    fn a_request_in_pieces_is_put_together_up_to_a_bound() {
+        let piece = |len| Bytes::from(vec![7; len]);
+        let put = |first, second| joined(piece(first), piece(second)).map(|joined| joined.len()).ok();
+        assert_eq!([put(0, 3), put(3, 0), put(2, 3)], [Some(3), Some(3), Some(5)]);
+        assert_eq!(put(MAX_REQUEST, 1), None);
     }
 
     #[test]

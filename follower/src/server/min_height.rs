@@ -82,7 +82,7 @@ impl MinHeight {
         let Some(asked) = asked(metadata)? else { return Ok(()) };
         match decide(asked, replica.published(), deadline(metadata), self.longest) {
             Decision::Serve => Ok(()),
-            Decision::Wait(wait) => self.wait(asked, wait, replica).await,
+            Decision::Wait(wait) => Box::pin(self.wait(asked, wait, replica)).await,
             Decision::Refuse => Err(below(asked, replica)),
         }
     }

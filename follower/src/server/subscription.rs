@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Status, codegen::Bytes};
 
 use super::{
-    api::{Api, damaged, read_failed, too_large},
+    api::{Api, damaged, read_failed},
     body::AnswerBody,
     budget::Share,
-    connections::ConnectionEnd,
+    connections::{ConnectionEnd, Way},
     message::{AROUND, Field, Pieces},
     outlet::{Outlet, Patience},
     rpc::Rpc,
@@ -28,6 +28,8 @@ use crate::{
 
 /// How far ahead of the tip a subscription may start.
 const AHEAD: u32 = 100;
+/// Bytes that are read and verified before others get their turn on the thread.
+const AT_HAND: u64 = 256 << 10;
 
 /// The stream of everything of that kind from `from` on.
 ///
@@ -49,7 +51,7 @@ pub(super) fn open(
         Status::resource_exhausted("maximum subscriptions reached")
     })?;
     let slot = (slot, Open::on(&metrics.subscriptions));
-    let connection: ConnectionEnd = extensions.get().cloned().unwrap_or_default();
+    let connection = extensions.get::<Way>().cloned().unwrap_or_default().end;
     let (tips, end) = (api.replica.watch_tips(), connection.clone());
     let cursor = Cursor { api: Arc::clone(api), kind, next: from, tips, end, rewound: api.replica.rewound() };
     let batches = stream::unfold(cursor, |mut cursor| async {
@@ -93,18 +95,14 @@ impl Cursor {
     /// Waits for the next item; gives it, and those behind it that may be read ahead.
     async fn batch(&mut self) -> Result<VecDeque<Bytes>, Status> {
         let tip = self.reached().await?;
-        let first = self.len_of(self.next)?;
-        let mut share = self.share(first).await?;
-        let count = self.read_ahead(tip, first, &mut share);
-        let items = self.api.replica.run(self.kind, self.next, count).await;
+        let read = self.read(tip).await?;
         if self.rewound.is_cancelled() {
             return Err(rewound());
         }
-        let items = items.map_err(|error| read_failed(self.next, &error))?;
-        if items.is_empty() {
+        if read.items.is_empty() {
             return Err(Status::unavailable(format!("block {} is no longer held here", self.next)));
         }
-        Ok(share.cover(self.encode(items, tip)))
+        Ok(self.encode(read, tip))
     }
 
     /// Waits until the tip reaches the next number, or never will.
@@ -121,22 +119,40 @@ impl Cursor {
         tip_of(kind, &tips).filter(|tip| *tip >= next).ok_or_else(|| damaged(next))
     }
 
-    fn len_of(&self, number: BlockNumber) -> Result<usize, Status> {
-        let len = self.api.replica.len_of(self.kind, number).map_err(|error| read_failed(number, &error))?;
-        let len = len.unwrap_or(0);
-        if len as u64 > self.api.limits.max_block_size.0 {
-            return Err(too_large(&self.api.replica, number, len));
+    /// Reads the next items: what is in memory at once, else where waiting for the disk holds nobody up.
+    async fn read(&self, tip: BlockNumber) -> Result<Batch, Status> {
+        if let Some(first) = self.api.replica.at_hand(self.kind, self.next) {
+            self.api.admit(self.next, first.len())?;
+            let share = self.share(first.len()).await?;
+            return Ok(self.ahead(tip, AT_HAND).fill(Batch { share, items: vec![first] }, Ahead::at_hand));
         }
-        Ok(len)
+        let (number, kind, api) = (self.next, self.kind, Arc::clone(&self.api));
+        let len = self.blocking(move || api.len_of(kind, number)).await?;
+        let (share, ahead) = (self.share(len).await?, self.ahead(tip, u64::MAX));
+        self.blocking(move || ahead.first_and_more(share)).await
+    }
+
+    fn ahead(&self, tip: BlockNumber, bytes: u64) -> Ahead {
+        let bytes = bytes.min(self.api.limits.max_subscriber_bytes.0);
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        Ahead { api: Arc::clone(&self.api), kind: self.kind, next: self.next, tip, bytes }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        let done = self.api.replica.blocking(move |_| Ok(work())).await;
+        done.map_err(|error| read_failed(self.next, &error))?
     }
 
     /// A share of the budget for one item, once there is room.
     async fn share(&self, len: usize) -> Result<Share, Status> {
-        let (budget, metrics) = (&self.api.budget, &self.api.replica.metrics.serving);
+        let budget = &self.api.budget;
         if let Some(share) = budget.try_take(len + AROUND) {
             return Ok(share);
         }
-        metrics.reached(Limit::ResponseBytes);
+        self.api.replica.metrics.serving.reached(Limit::ResponseBytes);
         let waited = tokio::time::timeout(self.api.limits.max_send_wait, budget.take(len + AROUND));
         let taken = tokio::select! {
             taken = waited => taken.ok().flatten(),
@@ -145,27 +161,10 @@ impl Cursor {
         taken.ok_or_else(|| self.api.busy())
     }
 
-    /// How many items to read, the first included: as many as are there, fit, and cost nobody else their room.
-    fn read_ahead(&self, tip: BlockNumber, first: usize, share: &mut Share) -> u32 {
-        let limits = &self.api.limits;
-        let mut left = limits.max_subscriber_bytes.0.saturating_sub(first as u64);
-        let most = u32::try_from(limits.max_subscriber_items).unwrap_or(u32::MAX);
-        let most = most.min(tip.get() - self.next.get() + 1);
-        let mut count = 1;
-        while count < most && self.api.budget.has_plenty() {
-            let Ok(len) = self.len_of(BlockNumber::new(self.next.get() + count)) else { break };
-            let room = left.checked_sub(len as u64).zip(self.api.budget.try_take(len + AROUND));
-            let Some((rest, more)) = room else { break };
-            share.merge(more);
-            (left, count) = (rest, count + 1);
-        }
-        count
-    }
-
     /// The items as messages; moves on behind them.
-    fn encode(&mut self, items: Vec<Bytes>, tip: BlockNumber) -> VecDeque<Bytes> {
-        let mut pieces = Pieces::with_room(items.iter().map(|item| item.len() + AROUND).sum());
-        for item in items {
+    fn encode(&mut self, batch: Batch, tip: BlockNumber) -> VecDeque<Bytes> {
+        let mut pieces = Pieces::with_room(batch.items.iter().map(|item| item.len() + AROUND).sum());
+        for item in batch.items {
             match self.kind {
                 Kind::Block => pieces.add_fields(&[Field::Bytes(1, item), Field::Fixed32(2, tip.get())]),
                 Kind::Proof => pieces.add_fields(&[
@@ -176,7 +175,64 @@ impl Cursor {
             }
             self.next = self.next.next();
         }
-        pieces.finish()
+        batch.share.cover(pieces.finish())
+    }
+}
+
+/// Items that follow each other, and their share of the budget.
+struct Batch {
+    share: Share,
+    items: Vec<Bytes>,
+}
+
+/// What may be read for one subscriber.
+struct Ahead {
+    api: Arc<Api>,
+    kind: Kind,
+    next: BlockNumber,
+    tip: BlockNumber,
+    /// In all.
+    bytes: usize,
+}
+
+impl Ahead {
+    /// The first item, whose `share` is taken, and those behind it. Waits for the disk.
+    fn first_and_more(&self, share: Share) -> Result<Batch, Status> {
+        let first = self.api.replica.read_now(self.kind, self.next);
+        let items = first.map_err(|error| read_failed(self.next, &error))?.into_iter().collect();
+        Ok(self.fill(Batch { share, items }, Self::on_disk))
+    }
+
+    fn at_hand(&self, number: BlockNumber, room: usize) -> Option<Bytes> {
+        self.api.replica.at_hand(self.kind, number).filter(|item| item.len() <= room)
+    }
+
+    fn on_disk(&self, number: BlockNumber, room: usize) -> Option<Bytes> {
+        self.api.len_of(self.kind, number).ok().filter(|len| *len <= room)?;
+        self.api.replica.read_now(self.kind, number).ok().flatten()
+    }
+
+    /// Adds what follows: as much as is there, fits, and costs nobody else their room. What is not to be had ends the
+    /// batch; the next one starts there, and says why.
+    fn fill(&self, mut batch: Batch, read: impl Fn(&Self, BlockNumber, usize) -> Option<Bytes>) -> Batch {
+        let first = batch.items.first().map_or(0, Bytes::len);
+        let mut room = self.bytes.saturating_sub(first);
+        let mut number = self.next.next();
+        while self.may_add(&batch, number) {
+            let Some(item) = read(self, number, room) else { break };
+            let Some(more) = self.api.budget.try_take(item.len() + AROUND) else { break };
+            batch.share.merge(more);
+            room -= item.len();
+            batch.items.push(item);
+            number = number.next();
+        }
+        batch
+    }
+
+    fn may_add(&self, batch: &Batch, number: BlockNumber) -> bool {
+        let count = batch.items.len();
+        let is_there = count > 0 && number <= self.tip;
+        is_there && count < self.api.limits.max_subscriber_items && self.api.budget.has_plenty()
     }
 }
 

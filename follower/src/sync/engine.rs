@@ -144,6 +144,7 @@ impl<C: Connector> Engine<C> {
             Ok(link) => link,
             Err(error) => return error.into(),
         };
+        self.context.replica.metrics.follows(slot.reach.connector.name());
         let returning = home::preferred(preferred, &self.context.replica, &mut self.home);
         session::run(&slot.reach.connector, &link, &self.context, manner, returning).await
     }

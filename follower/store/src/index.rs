@@ -72,6 +72,11 @@ impl BlockIndex {
         block.ok_or_else(|| self.damaged(number))
     }
 
+    /// The entry of a block's place, unchecked, if no disk need be waited for.
+    pub(crate) fn place_at_hand(&self, number: BlockNumber) -> Option<[u8; place::ENTRY]> {
+        self.places.read_at_hand(number.get())
+    }
+
     /// The same as the disk has it now, past the cache.
     ///
     /// # Errors

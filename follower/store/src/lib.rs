@@ -4,6 +4,7 @@
 //! runtime and no chain: a block is a numbered run of bytes here, and who may append it is decided elsewhere.
 
 pub mod archive;
+mod buffers;
 mod cache;
 mod check;
 mod engine;
@@ -38,6 +39,7 @@ mod table;
 mod tests;
 mod writer;
 
+pub use buffers::Buffers;
 pub use engine::{DiskStore, StoreBuilder};
 pub use error::StoreError;
 pub use finding::{Checked, Finding, Part};

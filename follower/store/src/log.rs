@@ -1,18 +1,18 @@
 //! The segments of one log: their names, their open files, and reading single records back, verified.
 
 use std::{
-    io,
+    io::{self, IoSliceMut},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
-    BlockHash, StoreError,
+    BlockHash, BlockNumber, Buffers, StoreError,
     cache::Cache,
     index::Applied,
-    io::{Disk, DiskFile},
-    place::Place,
+    io::{Disk, DiskFile, is_unreadable},
+    place::{self, Place},
     position::Position,
-    record::{HEADER, Header, HeaderBytes, Kind, StoreId},
+    record::{HEADER, Header, HeaderBytes, Kind, StoreId, hash_in},
 };
 
 /// Segments of one log that are kept open.
@@ -24,12 +24,19 @@ pub(crate) struct Log {
     pub(crate) kind: Kind,
     pub(crate) id: StoreId,
     pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) buffers: Buffers,
     files: Mutex<Cache<u32, Arc<dyn DiskFile>>>,
 }
 
 impl Log {
-    pub(crate) fn new(disk: &Arc<dyn Disk>, kind: Kind, name: &'static str, id: StoreId) -> Self {
-        Self { name, kind, id, disk: Arc::clone(disk), files: Mutex::new(Cache::new(OPEN_FILES)) }
+    pub(crate) fn new(
+        disk: &Arc<dyn Disk>,
+        kind: Kind,
+        name: &'static str,
+        id: StoreId,
+        buffers: Buffers,
+    ) -> Self {
+        Self { name, kind, id, disk: Arc::clone(disk), buffers, files: Mutex::new(Cache::new(OPEN_FILES)) }
     }
 
     pub(crate) fn segment_name(&self, segment: u32) -> String {
@@ -80,9 +87,9 @@ impl Log {
     /// # Errors
     /// File errors.
     pub(crate) fn header_at(&self, at: Position) -> Result<Option<Header>, StoreError> {
-        match self.file(at.segment) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            file => file.and_then(|file| self.header(&*file, at)).map_err(self.failed("read", at.segment)),
+        match self.file(at.segment).and_then(|file| self.header(&*file, at)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_unreadable(&error) => Ok(None),
+            read => read.map_err(self.failed("read", at.segment)),
         }
     }
 
@@ -107,6 +114,24 @@ impl Log {
         self.payload(&*file, block.place, &block.hash)
     }
 
+    /// The payload of a block that an index entry names, if no disk need be waited for, and nothing is damaged. The entry
+    /// vouches for the hash in the record's header, which saves reading the hash elsewhere.
+    pub(crate) fn block_at_hand(
+        &self,
+        number: BlockNumber,
+        entry: &[u8; place::ENTRY],
+        longest: u32,
+    ) -> Option<Vec<u8>> {
+        let place = Place::unchecked(entry);
+        let file = self.files().get(place.at.segment).filter(|_| place.len <= longest)?;
+        let (mut header, mut payload) = ([0; HEADER as usize], vec![0; place.len as usize]);
+        let into = &mut [IoSliceMut::new(&mut header), IoSliceMut::new(&mut payload)];
+        file.read_at_hand(into, place.at.offset.into()).ok()?;
+        let hash = BlockHash::of(&payload);
+        (hash == hash_in(&header)).then_some(())?;
+        Place::decode(entry, number, &hash).map(|_| payload)
+    }
+
     /// The header and payload of the record at `place`.
     ///
     /// # Errors
@@ -120,9 +145,8 @@ impl Log {
     }
 
     fn payload(&self, file: &dyn DiskFile, place: Place, hash: &BlockHash) -> Result<Vec<u8>, StoreError> {
-        let mut payload = vec![0; place.len as usize];
-        let offset = u64::from(place.at.offset) + u64::from(HEADER);
-        file.read_at(&mut payload, offset).map_err(self.unreadable(place.at))?;
+        let mut payload = self.buffers.take(place.len as usize);
+        file.read_at(&mut payload, payload_offset(place)).map_err(self.unreadable(place.at))?;
         if BlockHash::of(&payload) == *hash {
             return Ok(payload);
         }
@@ -133,9 +157,7 @@ impl Log {
         move |error| match error.kind() {
             io::ErrorKind::UnexpectedEof => self.damaged(at, "the file ends inside the record"),
             io::ErrorKind::NotFound => self.damaged(at, "the file is missing"),
-            _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
-                self.damaged(at, "the disk cannot read it")
-            }
+            _ if is_unreadable(&error) => self.damaged(at, "the disk cannot read it"),
             _ => self.failed("read", at.segment)(error),
         }
     }
@@ -166,4 +188,8 @@ impl Log {
     fn files(&self) -> MutexGuard<'_, Cache<u32, Arc<dyn DiskFile>>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn payload_offset(place: Place) -> u64 {
+    u64::from(place.at.offset) + u64::from(HEADER)
 }

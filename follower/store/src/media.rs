@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    BlockNumber, StoreError,
+    BlockNumber, Buffers, StoreError,
     index::{Applied, BlockIndex},
     io::Disk,
     log::Log,
@@ -25,7 +25,8 @@ pub(crate) struct Media {
 impl Media {
     /// Opens all; index files grow by `growth` entries.
     pub(crate) fn open(disk: &Arc<dyn Disk>, id: StoreId, growth: u32) -> Result<Self, StoreError> {
-        let log = |kind, name| Arc::new(Log::new(disk, kind, name, id));
+        let buffers = Buffers::default();
+        let log = |kind, name| Arc::new(Log::new(disk, kind, name, id, buffers.clone()));
         let proof_places = Table::open(disk, "proof-places.idx", growth)?;
         let index = BlockIndex::open(disk, growth)?;
         Ok(Self {

@@ -42,10 +42,15 @@ impl Place {
         entry
     }
 
+    /// The place in an entry, whoever it is of, and whether it is one or not.
+    pub(crate) fn unchecked(entry: &[u8; ENTRY]) -> Self {
+        let word = |at: usize| u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]);
+        Self { at: Position::new(word(0), word(4)), len: word(8) }
+    }
+
     /// The place in an entry; none if it is not the entry of that block.
     pub(crate) fn decode(entry: &[u8; ENTRY], number: BlockNumber, block: &BlockHash) -> Option<Self> {
-        let word = |at: usize| u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]);
-        let place = Self { at: Position::new(word(0), word(4)), len: word(8) };
+        let place = Self::unchecked(entry);
         (place.at.offset >= HEADER && entry[CHECKED..] == check(entry, number, block)).then_some(place)
     }
 }

@@ -107,11 +107,16 @@ impl Header {
         let synced = Position::new(word(bytes, 12), word(bytes, 16));
         let mut owner = Owner::default();
         owner.copy_from_slice(&bytes[24..32]);
-        let mut hash = [0; 32];
-        hash.copy_from_slice(&bytes[32..CHECKED]);
-        let (number, hash) = (word(bytes, 4).into(), BlockHash::from_bytes(hash));
+        let (number, hash) = (word(bytes, 4).into(), hash_in(bytes));
         Some(Self { kind, number, len: word(bytes, 8), synced, epoch: word(bytes, 20), owner, hash })
     }
+}
+
+/// The payload's hash in a header that was not checked.
+pub(crate) fn hash_in(bytes: &HeaderBytes) -> BlockHash {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(&bytes[32..CHECKED]);
+    BlockHash::from_bytes(hash)
 }
 
 /// Length of a payload that a record can hold.

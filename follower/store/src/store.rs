@@ -1,6 +1,6 @@
 //! What a store promises, whatever it is made of.
 
-use crate::{BlockHash, BlockNumber, Checked, Metadata, StoreError};
+use crate::{BlockHash, BlockNumber, Buffers, Checked, Metadata, StoreError};
 
 /// How far a store has come. `proven ≤ published ≤ durable ≤ applied`, where none is below every number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -108,6 +108,17 @@ pub trait BlockStore: Send + Sync + 'static {
     /// `Damaged` when the bytes on disk are not those that were published; it counts as not held from then on, so that it
     /// can be put again. File errors.
     fn proof(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Where the bytes of blocks and proofs are given back after use, which saves reading the next ones much of their time.
+    fn buffers(&self) -> Buffers {
+        Buffers::default()
+    }
+
+    /// The bytes of a published block of at most `longest` bytes, verified like any, if no disk need be waited for; none
+    /// does not mean that there is no such block.
+    fn block_at_hand(&self, _number: BlockNumber, _longest: u32) -> Option<Vec<u8>> {
+        None
+    }
 
     /// How many bytes a published block has; none when there is none of that number.
     ///

@@ -3,7 +3,7 @@
 //! An entry that was never written reads as zeros. What an entry means, and whether it is true, is its owner's business.
 
 use std::{
-    io,
+    io::{self, IoSliceMut},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -13,7 +13,7 @@ use std::{
 use crate::{
     StoreError,
     cache::Cache,
-    io::{Disk, DiskFile},
+    io::{Disk, DiskFile, is_unreadable},
 };
 
 /// Bytes read at once and cached together; a multiple of every width.
@@ -109,7 +109,7 @@ impl<const W: usize> Table<W> {
         if let Some(bytes) = cached {
             return Ok(entry(&bytes, at));
         }
-        let bytes = self.load(page).map_err(self.failed("read"))?;
+        let bytes = self.load(page).map_err(self.unread(number))?;
         self.pages().put(generation, page, Arc::clone(&bytes));
         Ok(entry(&bytes, at))
     }
@@ -128,11 +128,21 @@ impl<const W: usize> Table<W> {
         Ok(written)
     }
 
+    /// The entry of `number`, if no disk need be waited for.
+    pub(crate) fn read_at_hand(&self, number: u32) -> Option<[u8; W]> {
+        let (page, at) = Self::spot(number);
+        if let Some(bytes) = self.pages().get(page) {
+            return Some(entry(&bytes, at));
+        }
+        let (at, mut entry) = (u64::from(number) * W as u64, [0; W]);
+        self.file.read_at_hand(&mut [IoSliceMut::new(&mut entry)], at).ok().map(|()| entry)
+    }
+
     /// The entry of `number` as the disk has it, past the cache.
     pub(crate) fn reread(&self, number: u32) -> Result<[u8; W], StoreError> {
         let (at, mut entry) = (u64::from(number) * W as u64, [0; W]);
         if at + W as u64 <= self.len.load(Relaxed) {
-            self.file.read_at(&mut entry, at).map_err(self.failed("read"))?;
+            self.file.read_at(&mut entry, at).map_err(self.unread(number))?;
         }
         Ok(entry)
     }
@@ -189,6 +199,11 @@ impl<const W: usize> Table<W> {
 
     fn pages(&self) -> MutexGuard<'_, Cache<u64, Page>> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An entry that the disk cannot read is damaged.
+    fn unread(&self, number: u32) -> impl FnOnce(io::Error) -> StoreError {
+        move |error| if is_unreadable(&error) { self.damaged(number) } else { self.failed("read")(error) }
     }
 
     fn failed(&self, action: &'static str) -> impl FnOnce(io::Error) -> StoreError {

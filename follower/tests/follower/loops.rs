@@ -19,7 +19,7 @@ fn free() -> std::net::SocketAddr {
 /// The directory of a follower that holds some blocks of the chain at `url`.
 async fn some_blocks(url: &str) -> TempDir {
     let follower = follow(&[url], |_| {}).await;
-    published(follower.rpc, 3).await;
+    published(follower.rpc, 5).await;
     follower.stop().await
 }
 

@@ -24,7 +24,7 @@ use std::{
 pub use self::builder::StoreBuilder;
 use self::{progress::Progress, write::Writer};
 use crate::{
-    BlockHash, BlockNumber, BlockStore, Checked, HashedBlock, Metadata, StoreError, Tips, io::Disk,
+    BlockHash, BlockNumber, BlockStore, Buffers, Checked, HashedBlock, Metadata, StoreError, Tips, io::Disk,
     lock::DirLock, manifest::Manifest, media::Media,
 };
 
@@ -161,6 +161,14 @@ impl BlockStore for DiskStore {
 
     fn proof(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, StoreError> {
         self.read_proof(number)
+    }
+
+    fn buffers(&self) -> Buffers {
+        self.media.blocks.buffers.clone()
+    }
+
+    fn block_at_hand(&self, number: BlockNumber, longest: u32) -> Option<Vec<u8>> {
+        self.read_block_at_hand(number, longest)
     }
 
     fn block_len(&self, number: BlockNumber) -> Result<Option<u32>, StoreError> {

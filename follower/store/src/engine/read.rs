@@ -60,6 +60,18 @@ impl DiskStore {
         }
     }
 
+    /// A block of at most `longest` bytes that is neither damaged nor on its way to memory.
+    pub(super) fn read_block_at_hand(&self, number: BlockNumber, longest: u32) -> Option<Vec<u8>> {
+        let cuts = {
+            let progress = self.progress();
+            let sound = number.get() < progress.durable && !progress.damaged.contains(number.get());
+            sound.then_some(progress.cuts)?
+        };
+        let entry = self.media.index.place_at_hand(number)?;
+        let bytes = self.media.blocks.block_at_hand(number, &entry, longest)?;
+        (self.progress().cuts == cuts).then_some(bytes)
+    }
+
     /// By the index; by the block itself where that is damaged.
     pub(super) fn len_of_block(&self, number: BlockNumber) -> Result<Option<u32>, StoreError> {
         match self.media.index.get(number) {

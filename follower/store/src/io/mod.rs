@@ -5,10 +5,19 @@
 mod read_only;
 mod real;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io::{self, IoSliceMut},
+    path::PathBuf,
+    sync::Arc,
+};
 
 pub(crate) use read_only::ReadOnly;
 pub use real::RealDisk;
+
+/// Whether the disk cannot read what it holds, as a failing medium does.
+pub(crate) fn is_unreadable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
 
 /// A directory of files. A full volume is `StorageFull` or `QuotaExceeded`.
 pub trait Disk: Send + Sync {
@@ -39,6 +48,11 @@ pub trait DiskFile: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Fills `into`; `UnexpectedEof` where the file ends before.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Fills one after the other if that needs no wait for the disk, for the bytes are in memory; `WouldBlock` if not, or if
+    /// nobody knows.
+    fn read_at_hand(&self, _into: &mut [IoSliceMut<'_>], _offset: u64) -> io::Result<()> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
     /// Writes all of `bytes`.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Grows the file to `len` bytes of space that is really allocated; what is new reads as zeros.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, IoSliceMut},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,7 +10,7 @@ use std::{
 
 use rustix::{
     fs::{FallocateFlags, fallocate, statvfs},
-    io::Errno,
+    io::{Errno, ReadWriteFlags, preadv2},
 };
 
 use super::{Disk, DiskFile};
@@ -92,6 +92,14 @@ impl DiskFile for File {
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
         self.read_exact_at(into, offset)
+    }
+
+    fn read_at_hand(&self, into: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<()> {
+        let len: usize = into.iter().map(|part| part.len()).sum();
+        match preadv2(self, into, offset, ReadWriteFlags::NOWAIT) {
+            Ok(read) if read == len => Ok(()),
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        }
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -161,3 +161,22 @@ fn a_block_log_that_is_lost_is_said() {
     let lost = try_open(&disk).err().expect("must refuse").to_string();
     assert!(lost.contains("block 2 was, none is the last one left"), "{lost}");
 }
+
+#[test]
+fn a_block_is_at_hand_if_it_is_published_and_sound_and_no_longer_than_asked_for() {
+    let (disk, store) = one_by_one();
+    append(&store, 6..7);
+    let len = |n: u32| u32::try_from(payload(n).len()).expect("short");
+    let at_hand = |n: u32, longest| store.block_at_hand(number(n), longest);
+    for n in 0..6 {
+        assert_eq!(store.block(number(n)).expect("readable"), Some(payload(n)));
+        assert_eq!(store.block_len(number(n)).expect("readable"), Some(len(n)));
+        assert_eq!(at_hand(n, len(n)), Some(payload(n)));
+    }
+    assert_eq!(at_hand(3, len(3) - 1), None);
+    assert_eq!((at_hand(6, u32::MAX), store.block_len(number(6)).expect("readable")), (None, None));
+    disk.corrupt(FIRST, payload_at(&disk, 2) + 3);
+    assert_eq!(at_hand(2, u32::MAX), None);
+    assert!(store.block(number(2)).is_err());
+    assert_eq!(at_hand(3, u32::MAX), Some(payload(3)));
+}

@@ -97,31 +97,59 @@ fn a_block_is_repaired_whatever_of_its_record_and_its_index_entries_is_lost() {
     }
 }
 
-#[test]
-fn the_payload_decides_where_entry_and_header_disagree() {
+/// A stopped store of 30 blocks whose index says of block 3 what another chain's would, in as many bytes.
+fn at_odds() -> SimDisk {
     let (disk, store) = published(30, &[]);
     drop(store);
     let (other, store) = super::fresh();
     append(&store, 0..3);
-    store.apply(number(3), &[&[9; 23]]).expect("must apply");
+    store.apply(number(3), &[&OTHER]).expect("must apply");
     store.sync().expect("must sync");
     drop(store);
-    for name in [BlockIndex::PLACES, BlockIndex::HASHES] {
-        let width = if name == BlockIndex::PLACES { 16 } else { 32 };
+    for (name, width) in [(BlockIndex::PLACES, 16), (BlockIndex::HASHES, 32)] {
         let mut bytes = disk.bytes(name);
         bytes[3 * width..4 * width].copy_from_slice(&other.bytes(name)[3 * width..4 * width]);
         disk.replace(name, &bytes);
     }
-    let store = open(&disk);
-    check_holds_after_mending(&store, &disk);
+    disk
 }
 
-/// The log was right about block 3, and the index follows.
-fn check_holds_after_mending(store: &DiskStore, disk: &SimDisk) {
+const OTHER: [u8; 23] = [9; 23];
+
+#[test]
+fn the_payload_decides_where_entry_and_header_disagree() {
+    let disk = at_odds();
+    let store = open(&disk);
     assert_eq!(store.block(number(3)).expect("by its header"), Some(payload(3)));
-    check_holds(store, 30);
-    check_holds(&killed(disk).1, 30);
-    assert_eq!(scrub(&killed(disk).1), []);
+    check_holds(&store, 30);
+    check_holds(&killed(&disk).1, 30);
+    assert_eq!(scrub(&killed(&disk).1), []);
+}
+
+#[test]
+fn the_header_decides_where_the_payload_confirms_neither() {
+    let disk = at_odds();
+    disk.corrupt(FIRST, disk.find(FIRST, &payload(3)));
+    let store = open(&disk);
+    assert!(store.block(number(3)).is_err());
+    assert!(matches!(store.repair(number(3), &OTHER), Err(StoreError::OtherBytes { .. })));
+    store.repair(number(3), &payload(3)).expect("must take it");
+    check_holds(&killed(&disk).1, 30);
+}
+
+#[test]
+fn what_the_disk_cannot_read_is_damaged_and_written_over() {
+    let (disk, store) = one_proven();
+    drop(store);
+    disk.break_at(BlockIndex::PLACES, 7 * 16);
+    let store = open(&disk);
+    check_holds(&store, 30);
+    disk.break_at(FIRST, disk.find(FIRST, &payload(3)));
+    let unread = store.block(number(3)).expect_err("must fail");
+    assert!(unread.to_string().contains("the disk cannot read it"), "{unread}");
+    assert_eq!((store.damaged(), store.tips().published), (vec![number(3)], Some(number(2))));
+    store.repair(number(3), &payload(3)).expect("must take it");
+    check_holds(&store, 30);
 }
 
 #[test]

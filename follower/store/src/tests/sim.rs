@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    io::{self, IoSliceMut},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -47,6 +47,8 @@ struct Content {
     live: Arc<Vec<u8>>,
     durable: Arc<Vec<u8>>,
     pending: Vec<Pending>,
+    /// A byte that cannot be read until it is written again.
+    broken: Option<usize>,
 }
 
 /// A name that was given to a file or taken away.
@@ -140,6 +142,13 @@ impl SimDisk {
         Arc::make_mut(&mut content.durable)[at] ^= 1;
     }
 
+    /// Makes a byte of a file unreadable until it is written again.
+    pub(super) fn break_at(&self, name: &str, at: usize) {
+        let mut inner = self.inner();
+        let id = inner.state.names[name];
+        inner.state.files[id].broken = Some(at);
+    }
+
     /// Overwrites live and durable bytes of a file with zeros from a byte on.
     pub(super) fn lose(&self, name: &str, from: usize) {
         let mut inner = self.inner();
@@ -154,7 +163,8 @@ impl SimDisk {
         let mut inner = self.inner();
         let id = inner.state.names[name];
         let bytes = Arc::new(bytes.to_vec());
-        inner.state.files[id] = Content { live: Arc::clone(&bytes), durable: bytes, pending: Vec::new() };
+        inner.state.files[id] =
+            Content { live: Arc::clone(&bytes), durable: bytes, pending: Vec::new(), broken: None };
     }
 
     /// Takes a file away.
@@ -268,11 +278,15 @@ impl Content {
                 _ => {}
             }
         }
-        Self { live: Arc::clone(&bytes), durable: bytes, pending: Vec::new() }
+        Self { live: Arc::clone(&bytes), durable: bytes, pending: Vec::new(), broken: self.broken }
     }
 }
 
 impl Pending {
+    fn covers(&self, at: usize) -> bool {
+        matches!(self, Self::Write { offset, bytes } if (*offset..offset + bytes.len()).contains(&at))
+    }
+
     fn end(&self) -> usize {
         match self {
             Self::Write { offset, bytes } => offset + bytes.len(),
@@ -394,6 +408,7 @@ impl SimFile {
             return Err(io::ErrorKind::StorageFull.into());
         }
         pending.apply(Arc::make_mut(&mut content.live));
+        content.broken = content.broken.filter(|at| !pending.covers(*at));
         content.pending.push(pending);
         Ok(())
     }
@@ -410,8 +425,20 @@ impl DiskFile for SimFile {
         let inner = self.disk.inner();
         inner.check()?;
         let start = usize::try_from(offset).expect("small");
+        if inner.state.files[self.id].broken.is_some_and(|at| (start..start + into.len()).contains(&at)) {
+            return Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()));
+        }
         let bytes = inner.state.files[self.id].live.get(start..start + into.len());
         into.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    /// All of it is in memory.
+    fn read_at_hand(&self, into: &mut [IoSliceMut<'_>], mut offset: u64) -> io::Result<()> {
+        for part in into {
+            self.read_at(part, offset)?;
+            offset += part.len() as u64;
+        }
         Ok(())
     }
 

@@ -44,8 +44,8 @@ fn args(spec: &StoreReplicaSetSpec) -> Vec<String> {
     let upstreams = upstreams.map(|url| format!("--upstream={}", url.trim_end_matches('/')));
     let ours = [
         format!("--data-dir={DATA_DIR}"),
-        format!("--listen=0.0.0.0:{}", spec.follower.port),
-        format!("--admin-listen=0.0.0.0:{ADMIN_PORT}"),
+        format!("--listen=[::]:{}", spec.follower.port),
+        format!("--admin-listen=[::]:{ADMIN_PORT}"),
         format!("--format={}", spec.follower.format.as_str()),
         format!("--sync={}", spec.follower.sync.as_str()),
     ];
