@@ -77,7 +77,6 @@ impl DiskStore {
         let count = manifest.checkpoint.blocks;
         if let Some(damaged) = &mut manifest.damaged {
             *damaged = self.progress().damaged.coarse(DAMAGED_RUNS);
-            damaged.cut(count);
         }
         if let Some(media) = &mut manifest.media {
             media.values_mut().for_each(|held| *held = count.min(*held));

@@ -1,8 +1,19 @@
 //! Damage that is found while the store runs, and what makes it good again.
 
-use super::{append, check_holds, killed, number, one_proven, open, payload, prove, published, sim::SimDisk};
+use std::time::{Duration, Instant};
+
+use rand::{SeedableRng as _, rngs::StdRng};
+
+use super::{
+    append, check_holds,
+    harm::Harm,
+    killed, number, one_proven, open, payload, prove, published,
+    sim::{Fate, SimDisk},
+};
 use crate::{BlockHash, BlockStore as _, DiskStore, Part, StoreError, index::BlockIndex};
 
+/// A block whose header lies in two sectors, so that it can be torn.
+const STRADDLING: u32 = 4;
 const FIRST: &str = "blocks-00000000.log";
 const SECOND: &str = "blocks-00000001.log";
 const PROOFS: &str = "proofs-00000000.log";
@@ -115,6 +126,29 @@ fn at_odds() -> SimDisk {
 }
 
 const OTHER: [u8; 23] = [9; 23];
+
+#[test]
+fn a_repair_that_is_interrupted_anywhere_can_be_done_again() {
+    let mut rng = StdRng::seed_from_u64(11);
+    for harms in
+        [&[Harm::Payload][..], &[Harm::Record], &[Harm::PayloadAndPlace], &[Harm::Payload, Harm::Hash]]
+    {
+        let (disk, store) = one_proven();
+        drop(store);
+        harms.iter().for_each(|harm| harm.inflict(&disk, STRADDLING));
+        let store = open(&disk);
+        disk.record();
+        store.repair(number(STRADDLING), &payload(STRADDLING)).expect("must take it");
+        for state in disk.take_points() {
+            for fate in Fate::ALL {
+                let store = open(&SimDisk::new(state.crash(fate, &mut rng)));
+                let again = store.repair(number(STRADDLING), &payload(STRADDLING));
+                again.unwrap_or_else(|error| panic!("{harms:?}, {fate:?}: {error}"));
+                check_holds(&store, 30);
+            }
+        }
+    }
+}
 
 #[test]
 fn the_payload_decides_where_entry_and_header_disagree() {
@@ -277,15 +311,18 @@ fn a_medium_waits_for_a_damaged_block_and_goes_on_behind_it() {
 fn reads_are_served_while_a_block_is_repaired() {
     let (_, store) = damaged_at(5);
     prove(&store, &[2]);
+    let deadline = Instant::now() + Duration::from_secs(60);
     std::thread::scope(|scope| {
-        let reader = scope.spawn(|| {
+        scope.spawn(|| {
             while store.block(number(3)).is_err() {
                 assert_eq!(store.block(number(4)).expect("served"), Some(payload(4)));
+                assert!(Instant::now() < deadline, "the block is never repaired");
             }
         });
-        while store.damaged().is_empty() {}
+        while store.damaged().is_empty() {
+            assert!(Instant::now() < deadline, "the reader marks nothing");
+        }
         store.repair(number(3), &payload(3)).expect("must take it");
-        reader.join().expect("no panic");
     });
     store.sync().expect("must sync");
     assert_eq!(store.damaged(), []);

@@ -82,6 +82,34 @@ fn a_medium_is_cut_with_the_log_also_if_it_had_more() {
 }
 
 #[test]
+fn a_medium_that_was_not_there_when_the_log_was_cut_keeps_nothing_of_the_other_chain() {
+    let (disk, store, _) = published(9);
+    drop(store);
+    let store = super::open(&disk);
+    store.truncate(number(3)).expect("must cut");
+    let others: Vec<_> = (4..14).map(|n| payload(n + 100)).collect();
+    store.apply(number(4), &others.iter().map(Vec::as_slice).collect::<Vec<_>>()).expect("must apply");
+    store.sync().expect("must sync");
+    drop(store);
+    let (_, tally) = open(&disk);
+    let blocks: Vec<_> = (0..4).map(payload).chain(others).collect();
+    assert_eq!(tally.after(14), Tally::of(blocks.iter().map(Vec::as_slice)));
+    assert_eq!(*tally.taken.lock().expect("free"), [(4, 10)]);
+}
+
+#[test]
+fn what_a_medium_brings_along_that_this_store_never_met_does_not_count() {
+    let (mine, store) = super::published(6, &[]);
+    drop(store);
+    let (other, store, _) = published(3);
+    drop(store);
+    mine.put(Tally::FILE, &other.bytes(Tally::FILE));
+    let (_, tally) = open(&mine);
+    check(&tally, 6);
+    assert_eq!(*tally.taken.lock().expect("free"), [(0, 6)]);
+}
+
+#[test]
 fn a_medium_that_cannot_sync_ends_all_writing() {
     let (_, store, tally) = published(3);
     append(&store, 3..4);

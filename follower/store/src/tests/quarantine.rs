@@ -85,7 +85,7 @@ fn at_every_moment_of_a_cut_each_block_is_in_the_store_or_in_quarantine() {
     disk.record();
     store.truncate(number(3)).expect("must cut");
     for state in disk.take_points() {
-        for fate in super::sim::Fate::ALL {
+        for fate in super::sim::Fate::ALL.repeat(8) {
             let disk = SimDisk::new(state.crash(fate, &mut rng));
             let tip = super::open(&disk).tips().durable;
             if tip != Some(number(29)) {

@@ -167,6 +167,17 @@ impl SimDisk {
             Content { live: Arc::clone(&bytes), durable: bytes, pending: Vec::new(), broken: None };
     }
 
+    /// Adds a file, live and durable.
+    pub(super) fn put(&self, name: &str, bytes: &[u8]) {
+        let mut inner = self.inner();
+        let id = inner.state.files.len();
+        inner.state.files.push(Content::default());
+        inner.state.names.insert(name.to_owned(), id);
+        inner.state.durable_names.insert(name.to_owned(), id);
+        drop(inner);
+        self.replace(name, bytes);
+    }
+
     /// Takes a file away.
     pub(super) fn forget(&self, name: &str) {
         let mut inner = self.inner();
