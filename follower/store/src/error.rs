@@ -58,9 +58,12 @@ pub enum StoreError {
         /// What is wrong, and the way out.
         detail: String,
     },
-    /// An earlier sync failed; the store takes no more writes.
-    #[error("the store took no more writes after a failed sync: restart the process")]
-    Poisoned,
+    /// An earlier failure left it unknown what the disk holds; the store takes no more writes.
+    #[error("the store takes no more writes: {first}")]
+    Poisoned {
+        /// What failed first, and the way out.
+        first: String,
+    },
     /// Another process has the directory.
     #[error("{path} is in use by another process: stop it, or choose another data directory", path = path.display())]
     Locked {
@@ -203,7 +206,10 @@ impl StoreError {
     pub fn is_poison(&self) -> bool {
         matches!(
             self,
-            Self::SyncFailed { .. } | Self::WriteFailed { .. } | Self::MediumFailed { .. } | Self::Poisoned
+            Self::SyncFailed { .. }
+                | Self::WriteFailed { .. }
+                | Self::MediumFailed { .. }
+                | Self::Poisoned { .. }
         )
     }
 

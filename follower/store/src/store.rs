@@ -146,6 +146,10 @@ pub trait BlockStore: Send + Sync + 'static {
     /// The damaged blocks that are known, lowest first, a thousand at most.
     fn damaged(&self) -> Vec<BlockNumber>;
 
+    /// The failure after which no more writes are taken, once there was one, whoever met it: the process must exit. From
+    /// memory.
+    fn poison(&self) -> Option<StoreError>;
+
     /// Puts the bytes of a damaged block back in place, durably, if they are those that were published; afterwards the
     /// published tip rises again. Putting back what is not damaged changes nothing.
     ///

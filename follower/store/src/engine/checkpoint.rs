@@ -16,7 +16,7 @@ impl DiskStore {
     /// Syncs, and writes down up to where everything is durable, so that opening need not read what lies before.
     ///
     /// # Errors
-    /// Poison; a full disk is none, for the checkpoint before still stands.
+    /// Poison.
     pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
         let mut writer = self.writer()?;
         let done = self.sync_now(&mut writer).and_then(|_| self.checkpoint_now(&mut writer));
@@ -49,6 +49,8 @@ impl DiskStore {
         Ok(())
     }
 
+    /// Writes down how far everything is. What fails short of poison is tried again when the next one is due: the one
+    /// before still stands, and what was published is published.
     pub(super) fn checkpoint_now(&self, writer: &mut Writer) -> Result<(), StoreError> {
         writer.checkpointed = (writer.rolls(), Instant::now());
         let checkpoint = self.reached(writer);
@@ -57,7 +59,7 @@ impl DiskStore {
             return Ok(());
         }
         match self.replace_manifest(writer, manifest) {
-            Err(error) if error.is_disk_full() => Ok(()),
+            Err(error) if !error.is_poison() => Ok(()),
             replaced => replaced,
         }
     }
@@ -100,9 +102,8 @@ impl DiskStore {
         }
         let block = self.media.kept(last)?;
         let epoch = writer.manifest.next_epoch();
-        if let (Some(chain), Some(tip)) =
-            (writer.manifest.chain.clone(), BlockNumber::last_of(self.progress().durable))
-        {
+        let tip = BlockNumber::last_of(self.progress().durable);
+        if let (Some(chain), Some(tip)) = (writer.manifest.chain.clone(), tip) {
             self.quarantine(chain, last.next(), tip, epoch)?;
         }
         let blocks_end = block.place.end();

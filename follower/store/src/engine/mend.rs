@@ -181,7 +181,8 @@ impl DiskStore {
     /// Checks without the writer; only what is found is looked at again and mended with it.
     fn scrub_block(&self, number: BlockNumber, findings: &mut Vec<Finding>) -> Result<u64, StoreError> {
         let cuts = self.progress().cuts;
-        let check = self.media.check(number, self.progress().proofs.holds(number));
+        let has_proof = self.progress().proofs.holds(number);
+        let check = self.media.check(number, has_proof);
         if self.progress().cuts != cuts {
             return Ok(0);
         }

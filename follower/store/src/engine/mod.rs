@@ -17,7 +17,7 @@ mod write;
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::{Duration, Instant},
 };
 
@@ -62,6 +62,8 @@ pub struct DiskStore {
     /// Blocks of which something is to be mended, once somebody has the writer.
     suspects: Mutex<BTreeSet<BlockNumber>>,
     writer: Mutex<Writer>,
+    /// The first poison; the writer sets it.
+    poison: Arc<OnceLock<String>>,
     checkpoint_every: Duration,
     _lock: Option<DirLock>,
 }
@@ -77,7 +79,7 @@ impl DiskStore {
 
     fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if writer.poisoned { Err(StoreError::Poisoned) } else { Ok(writer) }
+        self.poison().map_or(Ok(writer), Err)
     }
 
     fn is_durable(&self, number: BlockNumber) -> bool {
@@ -189,6 +191,10 @@ impl BlockStore for DiskStore {
 
     fn damaged(&self) -> Vec<BlockNumber> {
         self.progress().damaged.iter().take(DAMAGED_SHOWN).map(BlockNumber::new).collect()
+    }
+
+    fn poison(&self) -> Option<StoreError> {
+        self.poison.get().map(|first| StoreError::Poisoned { first: first.clone() })
     }
 
     fn repair(&self, number: BlockNumber, bytes: &[u8]) -> Result<Tips, StoreError> {

@@ -77,6 +77,7 @@ impl DiskStore {
         let tip_hash = tip.and_then(|tip| media.index.get(tip).ok()).map(|block| block.hash);
         let (damaged, headless) = damage(&media, &writer.manifest, &blocks);
         let (applied, durable) = (blocks.count, blocks.count);
+        let poison = Arc::clone(&writer.poison);
         let store = Self {
             disk,
             media,
@@ -91,6 +92,7 @@ impl DiskStore {
             }),
             suspects: Mutex::default(),
             writer: Mutex::new(writer),
+            poison,
             checkpoint_every: options.checkpoint_every,
             _lock: lock,
         };
@@ -129,7 +131,7 @@ fn writer(
         pending_proofs: Vec::new(),
         further: FurtherMedia::default(),
         checkpointed: (0, Instant::now()),
-        poisoned: false,
+        poison: Arc::default(),
         has_begun: false,
         manifest,
     })

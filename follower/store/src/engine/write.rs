@@ -1,6 +1,9 @@
 //! Writing and publishing: what is written is pending until the sync that covers it, and readable after.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
 use super::{DiskStore, further::FurtherMedia};
 use crate::{
@@ -24,14 +27,23 @@ pub(super) struct Writer {
     pub(super) has_begun: bool,
     /// Rolls of both logs when the manifest was last replaced, and when that was.
     pub(super) checkpointed: (u64, Instant),
-    pub(super) poisoned: bool,
+    /// The first poison, which everybody may see.
+    pub(super) poison: Arc<OnceLock<String>>,
 }
 
 impl Writer {
-    /// Remembers poison, whoever caused it.
-    pub(super) fn note<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        self.poisoned |= result.as_ref().is_err_and(StoreError::is_poison);
+    /// Remembers the first poison, whoever caused it.
+    pub(super) fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &result
+            && error.is_poison()
+        {
+            self.poison.get_or_init(|| error.to_string());
+        }
         result
+    }
+
+    fn is_poisoned(&self) -> bool {
+        self.poison.get().is_some()
     }
 
     pub(super) fn has_pending_proof(&self, number: BlockNumber) -> bool {
@@ -40,7 +52,7 @@ impl Writer {
 
     /// Whether nothing waits for a sync, so that the manifest may be replaced at once.
     pub(super) fn may_mend(&self) -> bool {
-        !self.poisoned && self.pending_blocks.is_empty() && self.pending_proofs.is_empty()
+        !self.is_poisoned() && self.pending_blocks.is_empty() && self.pending_proofs.is_empty()
     }
 
     pub(super) fn rolls(&self) -> u64 {
@@ -64,7 +76,8 @@ impl DiskStore {
         let drafts: Vec<_> = numbered(first, blocks).collect();
         let count = drafts.last().map_or(first.get(), |last| last.number.next().get());
         self.media.index.reserve(count)?;
-        writer.further.catch_up(&self.media, self.progress().durable)?;
+        let durable = self.progress().durable;
+        writer.further.catch_up(&self.media, durable)?;
         writer.further.reserve(count)?;
         let places = writer.blocks.append(&drafts)?;
         let written = drafts.iter().zip(places);

@@ -1,7 +1,20 @@
 //! Disks that are full or fail to sync.
 
-use super::{append, check_holds, fresh, killed, number, open, payload, prove, published};
-use crate::{BlockStore as _, DiskStore, StoreError};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use super::{
+    SMALL, append, check_holds, fresh,
+    hooked::{Call, open_hooked},
+    killed, number, open, payload, prove, published,
+};
+use crate::{BlockStore as _, DiskStore, StoreError, engine::Options};
 
 /// Applies blocks until one is refused; its number.
 fn fill(store: &DiskStore, from: u32) -> (u32, StoreError) {
@@ -77,10 +90,12 @@ fn a_failed_sync_publishes_nothing_and_ends_all_writing() {
     assert!(store.sync().expect_err("must fail").is_poison());
     disk.set(|faults| faults.sync_fails = false);
     check_holds(&store, 2);
-    assert!(matches!(store.sync(), Err(StoreError::Poisoned)));
-    assert!(matches!(store.apply(number(3), &[b"x"]), Err(StoreError::Poisoned)));
-    assert!(matches!(store.put_proof(number(1), b"x"), Err(StoreError::Poisoned)));
-    assert!(matches!(store.truncate(number(0)), Err(StoreError::Poisoned)));
+    assert!(matches!(store.sync(), Err(StoreError::Poisoned { .. })));
+    assert!(matches!(store.apply(number(3), &[b"x"]), Err(StoreError::Poisoned { .. })));
+    assert!(matches!(store.put_proof(number(1), b"x"), Err(StoreError::Poisoned { .. })));
+    assert!(matches!(store.truncate(number(0)), Err(StoreError::Poisoned { .. })));
+    let told = store.poison().expect("everybody is told").to_string();
+    assert!(told.contains("cannot sync /sim/blocks-00000000.log: the disk is gone"), "{told}");
 }
 
 #[test]
@@ -91,4 +106,41 @@ fn a_sync_that_fails_at_the_roll_is_poison_too() {
     let (_, refused) = fill(&store, 2);
     assert!(refused.is_poison(), "{refused}");
     assert_eq!(store.tips().published, None);
+}
+
+#[test]
+fn poison_that_a_reader_meets_is_told_and_ends_all_writing() {
+    let (disk, store) = published(8, &[]);
+    store.checkpoint().expect("must do");
+    disk.corrupt("blocks-00000000.log", disk.find("blocks-00000000.log", &payload(3)) + 5);
+    disk.set(|faults| faults.sync_fails = true);
+    assert!(store.poison().is_none());
+    assert!(store.block(number(3)).expect_err("is damaged").is_damage());
+    disk.set(|faults| faults.sync_fails = false);
+    assert!(store.poison().expect("everybody is told").to_string().contains("the disk is gone"));
+    assert!(store.sync().expect_err("must refuse").to_string().contains("the disk is gone"));
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_now_is_written_later() {
+    let (disk, store) = published(2, &[]);
+    drop(store);
+    let is_out = Arc::new(AtomicBool::new(false));
+    let asks = Arc::clone(&is_out);
+    let hook = move |call, name: &str| {
+        let fails = call == Call::Create && name == "metadata.json.new" && asks.load(Relaxed);
+        if fails { Err(io::Error::from_raw_os_error(24)) } else { Ok(()) }
+    };
+    let options = Options { checkpoint_every: Duration::ZERO, ..SMALL };
+    let store = open_hooked(&disk, options, Arc::new(hook));
+    is_out.store(true, Relaxed);
+    let before = disk.bytes("metadata.json");
+    append(&store, 2..3);
+    assert_eq!(store.sync().expect("the blocks are synced").published, Some(number(2)));
+    assert_eq!(disk.bytes("metadata.json"), before);
+    is_out.store(false, Relaxed);
+    append(&store, 3..4);
+    store.sync().expect("must sync");
+    assert_ne!(disk.bytes("metadata.json"), before);
+    check_holds(&store, 4);
 }

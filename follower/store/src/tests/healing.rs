@@ -1,12 +1,17 @@
 //! Damage that is found while the store runs, and what makes it good again.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use rand::{SeedableRng as _, rngs::StdRng};
 
 use super::{
     append, check_holds,
     harm::Harm,
+    hooked::{Call, HeldUp, finishes},
     killed, number, one_proven, open, payload, prove, published,
     sim::{Fate, SimDisk},
 };
@@ -327,4 +332,24 @@ fn reads_are_served_while_a_block_is_repaired() {
     store.sync().expect("must sync");
     assert_eq!(store.damaged(), []);
     check_holds(&store, 30);
+}
+
+#[test]
+fn nobody_waits_for_what_the_scrubber_reads() {
+    let (disk, store) = published(8, &[]);
+    drop(store);
+    let is_scrub = |call, name: &str| call == Call::Read && name.starts_with("blocks");
+    let (read, store) = HeldUp::open(&disk, "scrubs", is_scrub);
+    let scrubs = Arc::clone(&store);
+    let scrub = thread::Builder::new().name("scrubs".to_owned()).spawn(move || scrubs.scrub(number(0), 1));
+    read.wait();
+    let writes = Arc::clone(&store);
+    finishes(move || {
+        append(&writes, 8..9);
+        writes.sync().expect("must sync");
+    });
+    assert_eq!(store.tips().published, Some(number(8)));
+    read.let_go();
+    let checked = scrub.expect("a thread").join().expect("no panic").expect("must scrub");
+    assert_eq!((checked.findings, checked.next), (Vec::new(), Some(number(1))));
 }

@@ -119,7 +119,7 @@ fn a_medium_that_cannot_sync_ends_all_writing() {
         failed.is_poison() && failed.to_string().contains("the medium tally failed: the tally is gone"),
         "{failed}"
     );
-    assert!(matches!(store.apply(number(4), &[b"x"]), Err(StoreError::Poisoned)));
+    assert!(matches!(store.apply(number(4), &[b"x"]), Err(StoreError::Poisoned { .. })));
 }
 
 #[test]

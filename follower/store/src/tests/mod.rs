@@ -7,6 +7,7 @@ mod failing_disk;
 mod fixtures;
 mod harm;
 mod healing;
+mod hooked;
 mod media;
 mod migration;
 mod model;

@@ -1,6 +1,13 @@
 //! Nothing is dropped without a copy.
 
-use super::{GENESIS, append, check_holds, killed, number, payload, prove, published, sim::SimDisk};
+use std::{sync::Arc, thread};
+
+use super::{
+    GENESIS, append, check_holds,
+    hooked::{Call, HeldUp, finishes},
+    killed, number, payload, prove, published,
+    sim::SimDisk,
+};
 use crate::{
     BlockNumber, BlockStore as _, Metadata,
     archive::{Part, Reader},
@@ -116,4 +123,22 @@ fn a_real_directory_keeps_what_is_cut() {
     assert_eq!(reader.record().expect("whole").expect("one").bytes, payload(3));
     drop(store);
     check_holds(&crate::DiskStore::open(dir.path()).expect("must open"), 3);
+}
+
+#[test]
+fn a_reader_that_meets_damage_does_not_wait_for_the_copy_of_what_is_cut() {
+    let (disk, store) = published(30, &[]);
+    drop(store);
+    disk.corrupt("blocks-00000000.log", disk.find("blocks-00000000.log", &payload(3)) + 5);
+    let is_copy = |call, name: &str| call == Call::Create && name.ends_with(".export.new");
+    let (copy, store) = HeldUp::open(&disk, "cuts", is_copy);
+    let cuts = Arc::clone(&store);
+    let cut = thread::Builder::new().name("cuts".to_owned()).spawn(move || cuts.truncate(number(10)));
+    copy.wait();
+    let reads = Arc::clone(&store);
+    let read = finishes(move || reads.block(number(3)));
+    assert!(read.expect_err("is damaged").is_damage());
+    copy.let_go();
+    finishes(move || cut.expect("a thread").join().expect("no panic")).expect("must cut");
+    assert_eq!((store.tips().durable, store.damaged()), (Some(number(10)), vec![number(3)]));
 }
