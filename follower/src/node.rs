@@ -191,11 +191,12 @@ async fn serve(
         volume::watch(Arc::clone(&replica), args.data_dir.clone(), args.volume_size.map(|size| size.0));
     let measuring = drain.clone().run_until_cancelled_owned(measuring).map(drop);
     let servers = vec![tokio::spawn(serving), tokio::spawn(administering), tokio::spawn(measuring)];
-    let scrubbing = scrub::run(replica, args.scrub);
+    let scrubbing = scrub::run(Arc::clone(&replica), args.scrub);
     let worker = tokio::spawn(async move {
         tokio::select! {
             end = work => end,
             error = scrubbing => Err(error.into()),
+            error = replica.poisoned() => Err(error.into()),
         }
     });
     let shutdown_delay = args.shutdown_delay;

@@ -98,6 +98,8 @@ pub struct Replica {
     rewound: RwLock<CancellationToken>,
     recent: RwLock<RecentBlocks>,
     buffers: Buffers,
+    /// Fires once the store takes no more writes.
+    poisoned: CancellationToken,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -129,6 +131,7 @@ impl Replica {
             rewound,
             recent,
             buffers,
+            poisoned: CancellationToken::new(),
             metrics: Metrics::default(),
         }
     }
@@ -190,7 +193,8 @@ impl Replica {
 
     /// What the replica is doing about its upstream. Healing is shown where nothing else is wrong.
     pub fn state(&self) -> State {
-        match self.outlook().state {
+        let state = self.outlook().state;
+        match state {
             State::Syncing | State::UpstreamStalled if !self.damaged().is_empty() => State::Healing,
             state => state,
         }
@@ -270,7 +274,10 @@ impl Replica {
         }
         let put = batch.proofs.iter().try_for_each(|(number, proof)| self.store.put_proof(*number, proof));
         let applied = Instant::now();
-        self.store.sync()?;
+        if let Err(error) = self.store.sync() {
+            self.refresh();
+            return Err(error.into());
+        }
         self.metrics.committed(batch, applied - began, applied.elapsed());
         self.remember(&batch.blocks);
         self.tips.send_modify(|tips| *tips = self.store.tips());
@@ -370,10 +377,11 @@ impl Replica {
             return Ok(Some(block.len()));
         }
         let len = match kind {
-            Kind::Block => self.store.block_len(number)?,
-            Kind::Proof => self.store.proof_len(number)?,
+            Kind::Block => self.store.block_len(number),
+            Kind::Proof => self.store.proof_len(number),
         };
-        Ok(len.map(|len| len as usize))
+        self.note_poison();
+        Ok(len?.map(|len| len as usize))
     }
 
     /// A block that is in memory, if it is small: reading it costs less than to ask another thread to. None does not mean
@@ -393,11 +401,15 @@ impl Replica {
         if let Some(block) = self.recent(kind, number) {
             return Ok(Some(block));
         }
-        let bytes = match kind {
-            Kind::Block => self.store.block(number)?,
-            Kind::Proof => self.store.proof(number)?,
+        let read = match kind {
+            Kind::Block => self.store.block(number),
+            Kind::Proof => self.store.proof(number),
         };
-        Ok(bytes.map(|bytes| Bytes::from_owner(Lent { bytes, home: self.buffers.clone() })))
+        self.note_poison();
+        if read.as_ref().is_err_and(StoreError::is_damage) {
+            self.refresh();
+        }
+        Ok(read?.map(|bytes| Bytes::from_owner(Lent { bytes, home: self.buffers.clone() })))
     }
 
     /// The bytes of a published block.
@@ -443,6 +455,18 @@ impl Replica {
         self.store.hash_at(number)
     }
 
+    /// Waits until the store takes no more writes, whoever met the cause: the process must exit.
+    pub async fn poisoned(&self) -> ReplicaError {
+        self.poisoned.cancelled().await;
+        self.store.poison().map_or(ReplicaError::ShuttingDown, ReplicaError::Store)
+    }
+
+    fn note_poison(&self) {
+        if self.store.poison().is_some() {
+            self.poisoned.cancel();
+        }
+    }
+
     /// Does `work` where it may wait for the disk.
     pub(crate) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
@@ -451,6 +475,7 @@ impl Replica {
         let replica = Arc::clone(self);
         let done = spawn_blocking(move || {
             let done = work(&replica);
+            replica.note_poison();
             if matches!(&done, Err(ReplicaError::Store(error)) if error.is_damage()) {
                 replica.refresh();
             }

@@ -85,7 +85,8 @@ impl Outlet {
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
         loop {
-            if let Some(next) = lock(&self.state).take() {
+            let next = lock(&self.state).take();
+            if let Some(next) = next {
                 return Poll::Ready(next);
             }
             let Some(source) = &mut self.source else { return Poll::Ready(Err(Status::ok(""))) };

@@ -131,7 +131,8 @@ impl<const W: usize> Table<W> {
     /// The entry of `number`, if no disk need be waited for.
     pub(crate) fn read_at_hand(&self, number: u32) -> Option<[u8; W]> {
         let (page, at) = Self::spot(number);
-        if let Some(bytes) = self.pages().get(page) {
+        let cached = self.pages().get(page);
+        if let Some(bytes) = cached {
             return Some(entry(&bytes, at));
         }
         let (at, mut entry) = (u64::from(number) * W as u64, [0; W]);

@@ -96,6 +96,10 @@ impl BlockStore for FailingStore {
         self.store.damaged()
     }
 
+    fn poison(&self) -> Option<StoreError> {
+        self.store.poison()
+    }
+
     fn repair(&self, number: BlockNumber, bytes: &[u8]) -> Result<Tips, StoreError> {
         self.store.repair(number, bytes)
     }

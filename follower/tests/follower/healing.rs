@@ -38,7 +38,7 @@ fn small(args: &mut FollowArgs, mode: SyncMode) {
 }
 
 /// Flips a bit in the middle of these bytes, wherever they are in the directory.
-fn spoil(dir: &Path, bytes: &[u8]) {
+pub(crate) fn spoil(dir: &Path, bytes: &[u8]) {
     let spoilt: usize = files(dir).iter().map(|path| spoil_file(path, bytes)).sum();
     assert!(spoilt > 0, "the bytes are on disk");
 }

@@ -1,6 +1,7 @@
 //! The real binary: killed, stopped, started wrongly.
 
 use std::{
+    fs,
     net::SocketAddr,
     path::Path,
     process::{ExitStatus, Stdio},
@@ -8,12 +9,16 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tidemark_wire::blockchain::BlockRequest;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
 };
 
-use crate::harness::{eventually, published, tips};
+use crate::{
+    harness::{api, block, eventually, published, tips},
+    healing::spoil,
+};
 
 /// The binary with its log as JSON lines, on ports of the system's choice.
 pub(crate) fn binary(args: &[&str], dir: &Path) -> Command {
@@ -77,6 +82,27 @@ async fn the_environment_stands_in_for_every_flag() {
     let primary = Process::start(&mut command).await;
     let tips = published(primary.rpc, 3).await;
     assert_eq!(tips.pod_uid, "from-env");
+}
+
+/// The chain stands still, so that nobody but a reader finds out that the disk fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_under_a_reader_ends_the_process() {
+    let dir = TempDir::new().unwrap();
+    let args = ["produce", "--block-interval", "5ms", "--blocks", "3", "--volume-size", "512MiB"];
+    let mut primary = Process::start(&mut binary(&args, dir.path())).await;
+    published(primary.rpc, 3).await;
+    primary.terminate();
+    assert!(primary.end().await.success());
+    let mut primary = Process::start(&mut binary(&args, dir.path())).await;
+    let held = block(&mut api(primary.rpc).await, 2).await.block.expect("held");
+    spoil(dir.path(), &held);
+    let metadata = dir.path().join("metadata.json");
+    fs::remove_file(&metadata).unwrap();
+    fs::create_dir(&metadata).unwrap();
+    let request = BlockRequest { block_num: 2, include_proof: None };
+    let read = api(primary.rpc).await.get_block_by_number(request).await;
+    assert!(read.is_err(), "a spoilt block is not served");
+    assert!(!primary.end().await.success());
 }
 
 /// The binary refuses to start, and says why and what to do.
