@@ -23,7 +23,7 @@ cluster-env: ## Print the shell variables that select it, for eval
 images: ## Build the images and load them into the local cluster's nodes if it is up
 	@$(CLUSTER)/packages && $(CLUSTER)/build-images && $(CLUSTER)/load-images --if-up
 
-.PHONY: help demo test test-full lint bench bench-follower crds advisories
+.PHONY: help demo test test-full fuzz lint bench bench-follower crds advisories
 .DEFAULT_GOAL := help
 
 help: ## Show what there is to make
@@ -37,6 +37,9 @@ test: ## Run every check and test; prints the time of each stage
 
 test-full: ## The same, and half a million crashes of the store
 	@TIDEMARK_CRASH_REOPENINGS=500000 scripts/test
+
+fuzz: ## Try FUZZ_CASES (default 20000) hostile inputs on each decoder of outside bytes
+	@PROPTEST_CASES=$(or $(FUZZ_CASES),20000) cargo test --quiet -p tidemark-store -p tidemark-follower --lib fuzz
 
 lint: ## Check formatting, lints, docs and licences
 	@scripts/lint

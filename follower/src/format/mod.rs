@@ -4,6 +4,8 @@
 //! Pure. Byte identity is not decided here: that is always BLAKE3 of the bytes, whatever a chain commits to.
 
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod links;
 #[cfg(feature = "miden")]
 mod miden;

@@ -43,7 +43,7 @@ fn decide(
 }
 
 /// The height that metadata asks for.
-fn asked(metadata: &MetadataMap) -> Result<Option<BlockNumber>, Status> {
+pub(super) fn asked(metadata: &MetadataMap) -> Result<Option<BlockNumber>, Status> {
     let Some(value) = metadata.get(METADATA) else { return Ok(None) };
     let number = value.to_str().ok().and_then(|text| text.parse().ok()).map(BlockNumber::new);
     let refusal =
@@ -52,7 +52,7 @@ fn asked(metadata: &MetadataMap) -> Result<Option<BlockNumber>, Status> {
 }
 
 /// The time that `grpc-timeout` gives, as in `100m`; none if it is not there or makes no sense.
-fn deadline(metadata: &MetadataMap) -> Option<Duration> {
+pub(super) fn deadline(metadata: &MetadataMap) -> Option<Duration> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let amount: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;

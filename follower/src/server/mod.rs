@@ -8,6 +8,8 @@ mod body;
 mod budget;
 pub(crate) mod connections;
 mod entry;
+#[cfg(test)]
+mod fuzz;
 mod get_block;
 mod get_header;
 mod health;

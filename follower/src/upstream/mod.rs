@@ -2,6 +2,8 @@
 
 mod classify;
 mod connector;
+#[cfg(test)]
+mod fuzz;
 mod grpc;
 mod meter;
 mod probe;

@@ -5,6 +5,7 @@ mod crashes;
 mod damage;
 mod failing_disk;
 mod fixtures;
+mod fuzz;
 mod harm;
 mod healing;
 mod hooked;
