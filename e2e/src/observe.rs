@@ -12,6 +12,7 @@ use kube::{
     Api, Client, ResourceExt as _,
     runtime::watcher::{self, Event, watcher},
 };
+use tidemark_wire::v1::ReplicaState;
 use tokio::task::JoinHandle;
 
 use crate::{rpc, scene};
@@ -86,6 +87,23 @@ pub fn tips(address: &str, every: Duration) -> Observer<u32> {
             if let Ok(channel) = rpc::connect(&address).await {
                 while let Ok(tip) = rpc::published_tip(channel.clone()).await {
                     seen.note(tip);
+                    tokio::time::sleep(every).await;
+                }
+            }
+            tokio::time::sleep(every).await;
+        }
+    })
+}
+
+/// Asks a store for its state again and again over one connection; silence is not noted.
+#[must_use]
+pub fn states(address: &str, every: Duration) -> Observer<ReplicaState> {
+    let address = address.to_owned();
+    Observer::start(async move |seen| {
+        loop {
+            if let Ok(channel) = rpc::connect(&address).await {
+                while let Ok(tips) = rpc::tips(channel.clone()).await {
+                    seen.note(tips.state());
                     tokio::time::sleep(every).await;
                 }
             }

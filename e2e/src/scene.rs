@@ -113,11 +113,44 @@ impl Scene {
         if matches!(primary, Primary::Replay) {
             self.upload_chain()?;
         }
-        let args = serde_json::to_string(&primary.args(interval))?;
+        self.apply_primary(primary.args(interval)).await
+    }
+
+    /// Starts the primary again, whose volume was erased, and waits until it serves what it copied from the fleet.
+    ///
+    /// # Errors
+    /// If it is not ready within two minutes.
+    pub async fn restore_primary(&self, primary: &Primary, interval: &str) -> Result<()> {
+        let fleet = format!("--restore-from=http://{SET}-peers.{}.svc.cluster.local:57291", self.namespace);
+        self.apply_primary([primary.args(interval), vec![fleet]].concat()).await
+    }
+
+    async fn apply_primary(&self, args: Vec<String>) -> Result<()> {
+        let args = serde_json::to_string(&args)?;
         let values = [("IMAGE", self.target.images.follower.as_str()), ("ARGS", &args)];
         self.target.apply(&self.namespace, &Self::manifest("primary.yaml", &values)?)?;
         wait::until("the primary to be ready", STARTED_WITHIN, async || self.ready_pod("primary-0").await)
             .await?;
+        Ok(())
+    }
+
+    /// Takes the primary down and erases its volume.
+    ///
+    /// # Errors
+    /// If pod and claim are not gone within two minutes.
+    pub async fn erase_primary(&self) -> Result<()> {
+        let kubectl = |args: &[&str]| {
+            let namespace = ["--namespace", self.namespace.as_str()];
+            programs::run(self.target.kubectl()?.args([&namespace[..], args].concat()))
+        };
+        kubectl(&["scale", "statefulset", "primary", "--replicas", "0"])?;
+        wait::until("the primary's pod to be gone", STARTED_WITHIN, async || {
+            let left = self.pods().get_opt("primary-0").await?;
+            ensure!(left.is_none(), "it is still there");
+            Ok(())
+        })
+        .await?;
+        kubectl(&["delete", "persistentvolumeclaim", "data-primary-0", "--timeout", "120s"])?;
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 mod bad_input;
 mod cut;
 mod pods;
+mod restored;
 mod runner;
 
 use runner::{Story, needs_nodes, story};
@@ -25,6 +26,7 @@ fn main() {
         story("a_follower_pod_deleted_is_replaced_and_returns", pods::pod_deleted),
         story("a_fleet_scales_up_and_down", pods::scaled),
         story("a_deleted_fleet_leaves_nothing_but_its_volumes", pods::fleet_deleted),
+        story("a_primary_that_lost_its_volume_is_restored_from_its_fleet", restored::from_its_fleet),
         story("an_unreachable_primary_is_named", bad_input::unreachable_primary),
         story("a_wrong_genesis_is_named", bad_input::wrong_genesis),
         story("an_image_that_never_starts_is_named_and_can_be_mended", bad_input::image_never_starts),
