@@ -10,6 +10,7 @@ use thiserror::Error;
 use tidemark_store::{BlockNumber, BlockStore as _, StoreError};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::{
     admin,
@@ -18,11 +19,11 @@ use crate::{
     listen, opening,
     produce::{self, BlockSource, NativeSource, ProduceError, ProduceOptions, ReplayError, ReplaySource},
     replica::{Identity, Replica, ReplicaError},
-    restore::{self, Marker, RestoreError, RestoreOptions},
+    restore::{self, Marker, RestoreError, RestoreOptions, RestoreSource},
     scrub, server,
     state::State,
     sync::{Engine, EngineOptions, Trouble},
-    tls::{ClientTls, ServerTls, TlsError},
+    tls::{ClientTls, ServerTls, TlsError, UpstreamTlsArgs},
     upstream::GrpcConnector,
     volume,
 };
@@ -101,7 +102,7 @@ pub async fn follow(args: FollowArgs) -> Result<Node, NodeError> {
         on_fork: args.on_fork,
         max_block: usize::try_from(args.serve.limits.max_block_size.0).unwrap_or(usize::MAX),
     };
-    let tls = upstream_tls(&args, &replica)?;
+    let tls = upstream_tls(&args.upstream, &args.upstream_tls, &replica)?;
     let upstreams = args
         .upstream
         .iter()
@@ -111,9 +112,13 @@ pub async fn follow(args: FollowArgs) -> Result<Node, NodeError> {
 }
 
 /// What upstreams with https need; none if there are none.
-fn upstream_tls(args: &FollowArgs, replica: &Arc<Replica>) -> Result<Option<Arc<ClientTls>>, TlsError> {
-    let needed = args.upstream.iter().any(|url| url.scheme() == "https");
-    needed.then(|| ClientTls::open(&args.upstream_tls, replica).map(Arc::new)).transpose()
+fn upstream_tls<'a>(
+    upstreams: impl IntoIterator<Item = &'a Url>,
+    args: &UpstreamTlsArgs,
+    replica: &Arc<Replica>,
+) -> Result<Option<Arc<ClientTls>>, TlsError> {
+    let needed = upstreams.into_iter().any(|url| url.scheme() == "https");
+    needed.then(|| ClientTls::open(args, replica).map(Arc::new)).transpose()
 }
 
 /// Starts a development primary.
@@ -134,7 +139,7 @@ pub async fn produce(args: ProduceArgs) -> Result<Node, NodeError> {
         proof_delay: args.proof_delay,
         last: args.blocks.map(BlockNumber::new),
     };
-    let restore = to_restore(&args)?;
+    let restore = to_restore(&args, &replica)?;
     let restored = Arc::clone(&replica);
     let work = async move {
         if let Some((options, marker)) = restore {
@@ -146,14 +151,18 @@ pub async fn produce(args: ProduceArgs) -> Result<Node, NodeError> {
 }
 
 /// What has to be restored before blocks are made.
-fn to_restore(args: &ProduceArgs) -> Result<Option<(RestoreOptions, Marker)>, RestoreError> {
+fn to_restore(
+    args: &ProduceArgs,
+    replica: &Arc<Replica>,
+) -> Result<Option<(RestoreOptions, Marker)>, NodeError> {
     let marker = Marker::of(&args.serve.data_dir);
     if args.restore_from.is_empty() {
         let interrupted = marker.is_set().then(|| RestoreError::Interrupted { path: marker.path() });
-        return interrupted.map_or(Ok(None), Err);
+        return interrupted.map_or(Ok(None), |error| Err(error.into()));
     }
     let (from, max_block_size) = (args.restore_from.clone(), args.serve.limits.max_block_size);
-    Ok(Some((RestoreOptions { from, settle: args.block_interval * 2, max_block_size }, marker)))
+    let tls = upstream_tls(from.iter().filter_map(RestoreSource::url), &args.upstream_tls, replica)?;
+    Ok(Some((RestoreOptions { from, settle: args.block_interval * 2, max_block_size, tls }, marker)))
 }
 
 /// Opens the store, which must be of that format.

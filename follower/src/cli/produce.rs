@@ -8,7 +8,7 @@ use super::{
     FormatName, ServeArgs,
     values::{body_size, duration, interval},
 };
-use crate::{restore::RestoreSource, size::ByteSize};
+use crate::{restore::RestoreSource, size::ByteSize, tls::UpstreamTlsArgs};
 
 /// `produce`.
 #[derive(Debug, Clone, Args)]
@@ -36,6 +36,9 @@ pub struct ProduceArgs {
     /// missing here. Interrupted, it goes on with the next start.
     #[arg(long, env = "TIDEMARK_RESTORE_FROM", value_name = "URL|FILE", num_args = 1.., value_delimiter = ',')]
     pub restore_from: Vec<RestoreSource>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the command's help")]
+    pub upstream_tls: UpstreamTlsArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would become the command's help")]
     pub serve: ServeArgs,

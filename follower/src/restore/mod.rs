@@ -29,13 +29,14 @@ use crate::{
     size::ByteSize,
     state::State,
     sync::{copy, load, same_block},
+    tls::ClientTls,
 };
 
 /// The pause between two rounds of questions while not every source answers.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What the user chose.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RestoreOptions {
     /// Where from.
     pub from: Vec<RestoreSource>,
@@ -43,6 +44,8 @@ pub struct RestoreOptions {
     pub settle: Duration,
     /// The largest block taken.
     pub max_block_size: ByteSize,
+    /// What stores with https are reached with.
+    pub tls: Option<Arc<ClientTls>>,
 }
 
 /// Restores `replica`; when this returns, blocks may be made.
@@ -70,8 +73,8 @@ pub async fn run(
             from_file(replica, path).await?;
         }
         sources => {
-            from_stores(replica, &Sources::new(sources, options.max_block_size), options, marker, whole)
-                .await?;
+            let sources = Sources::new(sources, options.max_block_size, options.tls.clone());
+            from_stores(replica, &sources, options, marker, whole).await?;
         }
     }
     marker.clear().await

@@ -14,6 +14,17 @@ pub enum RestoreSource {
     File(PathBuf),
 }
 
+impl RestoreSource {
+    /// Where the store is, if it is one.
+    #[must_use]
+    pub const fn url(&self) -> Option<&Url> {
+        match self {
+            Self::Store(url) => Some(url),
+            Self::File(_) => None,
+        }
+    }
+}
+
 /// Text that names no source.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("{0}")]

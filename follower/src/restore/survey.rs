@@ -1,6 +1,6 @@
 //! Asks every source for its genesis and tip.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use futures::future::join_all;
 use tokio::net::lookup_host;
@@ -9,6 +9,7 @@ use url::Url;
 use super::RestoreSource;
 use crate::{
     size::ByteSize,
+    tls::ClientTls,
     upstream::{Connector, GrpcConnector, Upstream as _, UpstreamError, UpstreamStatus},
 };
 
@@ -25,15 +26,17 @@ pub(super) struct Surveyed<U = Store> {
 pub(super) struct Sources {
     urls: Vec<Url>,
     max_block_size: ByteSize,
+    tls: Option<Arc<ClientTls>>,
 }
 
 impl Sources {
-    pub(super) fn new(sources: &[RestoreSource], max_block_size: ByteSize) -> Self {
-        let url = |source: &RestoreSource| match source {
-            RestoreSource::Store(url) => Some(url.clone()),
-            RestoreSource::File(_) => None,
-        };
-        Self { urls: sources.iter().filter_map(url).collect(), max_block_size }
+    pub(super) fn new(
+        sources: &[RestoreSource],
+        max_block_size: ByteSize,
+        tls: Option<Arc<ClientTls>>,
+    ) -> Self {
+        let urls = sources.iter().filter_map(RestoreSource::url).cloned().collect();
+        Self { urls, max_block_size, tls }
     }
 
     /// Asks all of them, each on a connection of its own that later questions go to.
@@ -50,7 +53,8 @@ impl Sources {
     }
 
     async fn ask(&self, url: &Url) -> Result<(Store, UpstreamStatus), UpstreamError> {
-        let upstream = GrpcConnector::new(url, self.max_block_size).connect().await?;
+        let connector = GrpcConnector::new(url, self.max_block_size).with_tls(self.tls.clone());
+        let upstream = connector.connect().await?;
         let status = upstream.status().await?;
         Ok((upstream, status))
     }

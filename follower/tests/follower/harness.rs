@@ -102,6 +102,7 @@ pub(crate) fn produce_args(dir: &Path) -> ProduceArgs {
         replay: None,
         replay_format: ReplayFormat::Opaque,
         restore_from: Vec::new(),
+        upstream_tls: UpstreamTlsArgs::default(),
         serve: serve_args(dir),
     }
 }

@@ -174,6 +174,22 @@ async fn a_follower_shows_its_new_certificate_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_primary_is_restored_from_a_follower_over_mtls() {
+    let authority = Authority::new();
+    let secret = Secret::of(&authority, &authority);
+    let lost = produce(|args| args.blocks = Some(5)).await;
+    let follower = follow(&[&lost.url()], |args| args.serve.tls = secret.mutual()).await;
+    metric_is(&follower, "tip{kind=\"published\"}", |tip| tip == 5.0).await;
+    let primary = produce(|args| {
+        args.restore_from = vec![secure(&follower).parse().unwrap()];
+        args.upstream_tls = secret.client();
+    })
+    .await;
+    published(primary.rpc, 5).await;
+    check_same_blocks(lost.rpc, primary.rpc, 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_shake_hands_loses_its_slot() {
     let authority = Authority::new();
     let server = Secret::of(&authority, &authority);
