@@ -50,7 +50,7 @@ bench: ## Measure; prints a line a figure and writes target/bench.json
 	@cargo run --quiet -p tidemark-e2e -- bench
 
 bench-follower: ## Measure only what needs no cluster; FIGURES="NAME…" names the figures
-	@cargo build --quiet --release -p tidemark-follower -p tidemark-bench
+	@cargo build --quiet --release -p tidemark-follower -p tidemark-bench --features tidemark-bench/miden
 	@$(CARGO_TARGET_DIR)/release/tidemark-bench run $(FIGURES)
 
 crds: ## Write crds/ anew from the Rust types

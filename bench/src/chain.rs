@@ -44,6 +44,13 @@ impl Chain {
         Self { format: "native", genesis, next: Box::new(next) }
     }
 
+    /// A chain that was recorded, as bytes; it cannot grow beyond the recording.
+    #[must_use]
+    pub fn recorded(blocks: Vec<Bytes>, genesis: Commitment) -> Self {
+        let next = move |number: BlockNumber| blocks.get(number.get() as usize).cloned().unwrap_or_default();
+        Self { format: "opaque", genesis, next: Box::new(next) }
+    }
+
     /// Makes the chain in `dir` grow to `count` blocks.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 mod catchup;
 mod fanout;
+#[cfg(feature = "miden")]
+mod miden;
 mod open;
 mod serve;
 
@@ -21,6 +23,9 @@ pub enum Name {
     /// Catching up on blocks of 357 bytes that are not looked into.
     #[value(name = "catchup_opaque_357")]
     CatchupOpaque357,
+    /// Catching up on the recorded Miden chain.
+    #[cfg(feature = "miden")]
+    CatchupMiden,
     /// Single blocks of 357 bytes, for each second of the server's CPU.
     #[value(name = "serve_unary_357")]
     ServeUnary357,
@@ -52,6 +57,8 @@ impl Name {
         match self {
             Self::CatchupNative16k => catchup::native(bench, &name, 16 * KIB).await,
             Self::CatchupOpaque357 => catchup::opaque(bench, &name, 357).await,
+            #[cfg(feature = "miden")]
+            Self::CatchupMiden => miden::run(bench, &name).await,
             Self::ServeUnary357 => serve::run(bench, &name, Kind::Unary, 357).await,
             Self::ServeUnary16k => serve::run(bench, &name, Kind::Unary, 16 * KIB).await,
             Self::ServeUnary1m => serve::run(bench, &name, Kind::Unary, KIB * KIB).await,
