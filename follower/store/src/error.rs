@@ -72,7 +72,7 @@ pub enum StoreError {
     },
     /// Bytes that were once published cannot be read back. Nothing was changed on disk.
     #[error(
-        "{path} is damaged at byte {offset} ({detail}): restore the file from a backup, or move the data directory away to fetch the chain anew",
+        "{path} is damaged at byte {offset} ({detail}): a follower fetches it again from its upstream; else restore the file from a backup, or move the data directory away to fetch the chain anew",
         path = path.display()
     )]
     Damaged {

@@ -10,7 +10,7 @@ const FIRST: &str = "blocks-00000000.log";
 /// Where the payload of a block lies in the first segment.
 fn payload_at(disk: &SimDisk, n: u32) -> usize {
     let (bytes, payload) = (disk.bytes(FIRST), payload(n));
-    bytes.windows(payload.len()).position(|window| window == payload).expect("there")
+    bytes.windows(payload.len()).rposition(|window| window == payload).expect("there")
 }
 
 /// Blocks 0..6, each synced before the next is written.
@@ -116,7 +116,7 @@ fn a_tail_that_was_durable_and_is_gone_is_said_and_nothing_is_changed() {
 fn a_damaged_proof_is_one_not_held_and_can_be_put_again() {
     let (disk, store) = published(3, &[1, 2]);
     let proofs = "proofs-00000000.log";
-    let at = disk.bytes(proofs).windows(21).position(|window| window == payload(1)).expect("there");
+    let at = disk.bytes(proofs).windows(21).rposition(|window| window == payload(1)).expect("there");
     disk.corrupt(proofs, at);
     assert_eq!(store.tips().proven, Some(number(2)));
     assert!(matches!(store.proof(number(1)), Err(StoreError::Damaged { .. })));

@@ -36,7 +36,7 @@ fn corrupt(dir: &Path, n: u32, at: usize) {
         let path = entry.expect("listable").path();
         let mut bytes = fs::read(&path).expect("readable");
         let name = path.file_name().expect("named").to_string_lossy().into_owned();
-        let found = bytes.windows(payload(n).len()).position(|window| window == payload(n));
+        let found = bytes.windows(payload(n).len()).rposition(|window| window == payload(n));
         if let Some(found) = found.filter(|_| name.starts_with("blocks-")) {
             bytes[found + at] ^= 1;
             fs::write(&path, bytes).expect("writable");

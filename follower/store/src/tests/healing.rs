@@ -145,7 +145,7 @@ fn a_repair_that_is_interrupted_anywhere_can_be_done_again() {
         disk.record();
         store.repair(number(STRADDLING), &payload(STRADDLING)).expect("must take it");
         for state in disk.take_points() {
-            for fate in Fate::ALL {
+            for fate in Fate::ALL.repeat(8) {
                 let store = open(&SimDisk::new(state.crash(fate, &mut rng)));
                 let again = store.repair(number(STRADDLING), &payload(STRADDLING));
                 again.unwrap_or_else(|error| panic!("{harms:?}, {fate:?}: {error}"));

@@ -185,9 +185,9 @@ impl SimDisk {
         inner.state.durable_names.remove(name);
     }
 
-    /// Where these bytes are in a file.
+    /// Where these bytes are in a file, the last time: what is before a run of one byte may end with that byte.
     pub(super) fn find(&self, name: &str, bytes: &[u8]) -> usize {
-        self.bytes(name).windows(bytes.len()).position(|window| window == bytes).expect("there")
+        self.bytes(name).windows(bytes.len()).rposition(|window| window == bytes).expect("there")
     }
 
     pub(super) fn bytes(&self, name: &str) -> Vec<u8> {
