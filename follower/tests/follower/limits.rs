@@ -79,6 +79,7 @@ async fn a_slow_subscriber_ends_and_costs_nobody_else_anything() {
     while metric(&primary, "limit_reached_total{limit=\"send_wait\"}").await == 0.0 {
         assert!(quick.message().await.expect("the quick one goes on").is_some());
         read += 1;
+        assert!(read < 1000, "20 s of blocks came, and the slow one goes on");
     }
     metric_is(&primary, "open_subscriptions", |open| open == 1.0).await;
     let mut got = 0;
