@@ -37,6 +37,7 @@ mod store;
 mod table;
 #[cfg(test)]
 mod tests;
+mod voids;
 mod writer;
 
 pub use buffers::Buffers;

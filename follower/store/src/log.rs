@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IoSliceMut},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     place::{self, Place},
     position::Position,
     record::{HEADER, Header, HeaderBytes, Kind, StoreId, hash_in},
+    voids::Voids,
 };
 
 /// Segments of one log that are kept open.
@@ -26,6 +27,7 @@ pub(crate) struct Log {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) buffers: Buffers,
     files: Mutex<Cache<u32, Arc<dyn DiskFile>>>,
+    voids: RwLock<Voids>,
 }
 
 impl Log {
@@ -36,7 +38,20 @@ impl Log {
         id: StoreId,
         buffers: Buffers,
     ) -> Self {
-        Self { name, kind, id, disk: Arc::clone(disk), buffers, files: Mutex::new(Cache::new(OPEN_FILES)) }
+        let (files, voids) = (Mutex::new(Cache::new(OPEN_FILES)), RwLock::default());
+        Self { name, kind, id, disk: Arc::clone(disk), buffers, files, voids }
+    }
+
+    /// Takes it from now on that these records are void.
+    pub(crate) fn set_voids(&self, voids: &Voids) {
+        *self.voids.write().unwrap_or_else(PoisonError::into_inner) = voids.clone();
+    }
+
+    /// The header in these bytes at `at`, if it is one that counts.
+    pub(crate) fn decode(&self, bytes: &HeaderBytes, at: Position) -> Option<Header> {
+        let header = Header::decode(bytes, &self.id, at)?;
+        let voids = self.voids.read().unwrap_or_else(PoisonError::into_inner);
+        (!voids.is_void(at, header.epoch)).then_some(header)
     }
 
     pub(crate) fn segment_name(&self, segment: u32) -> String {
@@ -78,7 +93,7 @@ impl Log {
         let mut bytes: HeaderBytes = [0; HEADER as usize];
         match file.read_at(&mut bytes, at.offset.into()) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            read => read.map(|()| Header::decode(&bytes, &self.id, at)),
+            read => read.map(|()| self.decode(&bytes, at)),
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BlockNumber, FORMAT_VERSION, Metadata, OLDEST_VERSION, StoreError, io::Disk, position::Position,
-    ranges::Ranges, record::StoreId,
+    ranges::Ranges, record::StoreId, voids::Voids,
 };
 
 pub(crate) const FILE: &str = "metadata.json";
@@ -48,6 +48,12 @@ pub(crate) struct Manifest {
     /// and can be trusted with at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) media: Option<BTreeMap<String, u32>>,
+    /// Since version 2: which records of the block log are what a cut or a crash left behind.
+    #[serde(default, skip_serializing_if = "Voids::is_empty")]
+    pub(crate) void_blocks: Voids,
+    /// The same of the proof log.
+    #[serde(default, skip_serializing_if = "Voids::is_empty")]
+    pub(crate) void_proofs: Voids,
 }
 
 /// The manifest, and what makes a damaged one known.
@@ -71,7 +77,19 @@ impl Manifest {
             cutting: false,
             damaged,
             media,
+            void_blocks: Voids::default(),
+            void_proofs: Voids::default(),
         }
+    }
+
+    /// The manifest with block log and proof log ending here as its epoch begins: what lies behind is void from now on. Version
+    /// 1 has no place for that.
+    pub(crate) fn ending_at(mut self, [blocks, proofs]: [Option<Position>; 2]) -> Self {
+        if self.version > 1 {
+            blocks.into_iter().for_each(|end| self.void_blocks.note(end, self.epoch));
+            proofs.into_iter().for_each(|end| self.void_proofs.note(end, self.epoch));
+        }
+        self
     }
 
     pub(crate) fn id(&self) -> Option<StoreId> {
@@ -94,7 +112,11 @@ impl Manifest {
     /// Whether everything is there that its version has, and nothing else.
     fn is_whole(&self) -> bool {
         let has_lists = self.version > 1;
-        self.id().is_some() && self.damaged.is_some() == has_lists && self.media.is_some() == has_lists
+        let has_no_voids = self.void_blocks.is_empty() && self.void_proofs.is_empty();
+        (has_lists || has_no_voids)
+            && self.id().is_some()
+            && self.damaged.is_some() == has_lists
+            && self.media.is_some() == has_lists
     }
 
     fn check(&self) -> String {

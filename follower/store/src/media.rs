@@ -7,9 +7,9 @@ use crate::{
     index::{Applied, BlockIndex},
     io::Disk,
     log::Log,
-    manifest::Checkpoint,
+    manifest::{Checkpoint, Manifest},
     place::{self, Place},
-    record::{Kind, StoreId, owner_of},
+    record::{Kind, owner_of},
     recover,
     table::Table,
 };
@@ -24,17 +24,21 @@ pub(crate) struct Media {
 
 impl Media {
     /// Opens all; index files grow by `growth` entries.
-    pub(crate) fn open(disk: &Arc<dyn Disk>, id: StoreId, growth: u32) -> Result<Self, StoreError> {
-        let buffers = Buffers::default();
+    pub(crate) fn open(disk: &Arc<dyn Disk>, manifest: &Manifest, growth: u32) -> Result<Self, StoreError> {
+        let (buffers, id) = (Buffers::default(), manifest.id().unwrap_or_default());
         let log = |kind, name| Arc::new(Log::new(disk, kind, name, id, buffers.clone()));
         let proof_places = Table::open(disk, "proof-places.idx", growth)?;
         let index = BlockIndex::open(disk, growth)?;
-        Ok(Self {
-            blocks: log(Kind::Block, "blocks"),
-            proofs: log(Kind::Proof, "proofs"),
-            index,
-            proof_places,
-        })
+        let (blocks, proofs) = (log(Kind::Block, "blocks"), log(Kind::Proof, "proofs"));
+        let media = Self { blocks, proofs, index, proof_places };
+        media.set_voids(manifest);
+        Ok(media)
+    }
+
+    /// Takes the records for void that the manifest says are.
+    pub(crate) fn set_voids(&self, manifest: &Manifest) {
+        self.blocks.set_voids(&manifest.void_blocks);
+        self.proofs.set_voids(&manifest.void_proofs);
     }
 
     /// Drops what lies behind the checkpoint. The block log's own segment needs no change: what follows there is of an

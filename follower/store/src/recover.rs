@@ -17,7 +17,7 @@ use crate::{
     position::Position,
     proofs::ProofSet,
     record::{Header, owner_of},
-    scan::{Floor, Found, scan},
+    scan::{End, Floor, Found, scan},
     writer::UNFINISHED,
 };
 
@@ -29,7 +29,7 @@ const FLUSH: usize = 4096;
 /// What the block log holds.
 pub(crate) struct Blocks {
     pub(crate) count: u32,
-    pub(crate) end: Position,
+    pub(crate) end: End,
     /// Those found damaged on the way.
     pub(crate) damaged: Vec<BlockNumber>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Blocks {
 /// What the proof log holds.
 pub(crate) struct Proofs {
     pub(crate) held: ProofSet,
-    pub(crate) end: Position,
+    pub(crate) end: End,
 }
 
 /// Removes files that were being made when the process ended.

@@ -41,7 +41,14 @@ pub(crate) struct Floor {
     pub(crate) epoch: u32,
 }
 
-/// Reads `log` from `from` on. Returns where it ends.
+/// Where a log ends.
+pub(crate) struct End {
+    pub(crate) at: Position,
+    /// Whether headers of the last epoch lie there or behind, which must never count.
+    pub(crate) has_tail: bool,
+}
+
+/// Reads `log` from `from` on, up to where it ends.
 ///
 /// # Errors
 /// What `visit` says; file errors.
@@ -50,14 +57,16 @@ pub(crate) fn scan(
     from: Position,
     floor: Floor,
     visit: &mut Visit<'_>,
-) -> Result<Position, StoreError> {
+) -> Result<End, StoreError> {
     let segments = log.segments()?;
-    let mut scan = Scan { log, segments, floor, window: Window::default(), next: None };
-    let Some(mut at) = scan.start(from, visit)? else { return Ok(Position::ORIGIN) };
+    let mut scan = Scan { log, segments, floor, window: Window::default(), next: None, has_header: false };
+    let Some(mut at) = scan.start(from, visit)? else {
+        return Ok(End { at: Position::ORIGIN, has_tail: false });
+    };
     while let Some(next) = scan.step(at, visit)? {
         at = next;
     }
-    Ok(at)
+    Ok(End { at, has_tail: scan.has_header })
 }
 
 /// A segment, and its head if that is whole.
@@ -70,6 +79,8 @@ struct Scan<'a> {
     window: Window,
     /// A segment, and what follows it.
     next: Option<(u32, Option<Next>)>,
+    /// Whether a header was come across at the last step or behind it.
+    has_header: bool,
 }
 
 impl Scan<'_> {
@@ -95,6 +106,7 @@ impl Scan<'_> {
             return self.enter(next, visit).map(Some);
         }
         let file = self.file(at.segment)?;
+        self.has_header = false;
         let read = self.record(&*file, at).map_err(self.log.failed("read", at.segment))?;
         let Some(header) = read else { return self.step_over(&*file, at, next, visit) };
         let place = Place { at, len: header.len };
@@ -157,10 +169,11 @@ impl Scan<'_> {
     /// The header of the valid record at `at`, whose payload is in the window then.
     fn record(&mut self, file: &dyn DiskFile, at: Position) -> io::Result<Option<Header>> {
         let Some(bytes) = self.window.read(file, at, HEADER_LEN)? else { return Ok(None) };
-        let header = bytes.first_chunk().and_then(|bytes| Header::decode(bytes, &self.log.id, at));
+        let header = bytes.first_chunk().and_then(|bytes| self.log.decode(bytes, at));
         let header = header.filter(|header| header.kind == self.log.kind);
         let header = header.filter(|header| at < self.floor.end || header.epoch == self.floor.epoch);
         let Some(header) = header else { return Ok(None) };
+        self.has_header = true;
         let Some(bytes) = self.window.read(file, at, HEADER_LEN + header.len as usize)? else {
             return Ok(None);
         };

@@ -18,6 +18,8 @@ use crate::{
 
 /// Bytes read at once and cached together; a multiple of every width.
 const PAGE: usize = 4096;
+/// Bytes blanked at once.
+const BLANK: usize = 1 << 20;
 /// Pages cached per table: 4 MiB.
 const PAGES: usize = 1024;
 
@@ -148,19 +150,17 @@ impl<const W: usize> Table<W> {
         Ok(entry)
     }
 
-    /// Blanks every entry from number `first` on; durable after the next `sync`.
+    /// Blanks every entry from number `first` on; durable after the next `sync`. What reads as blank is written too: it may
+    /// be so in memory only, after the system failed to write it back.
     ///
     /// # Errors
     /// What the file system says.
     pub fn clear_from(&self, first: u32) -> Result<(), StoreError> {
-        let (zeros, mut there) = ([0; PAGE], [0; PAGE]);
+        let zeros = vec![0; BLANK];
         let (mut at, end) = (u64::from(first) * W as u64, self.len.load(Relaxed));
         while at < end {
-            let take = usize::try_from(end - at).unwrap_or(PAGE).min(PAGE);
-            self.file.read_at(&mut there[..take], at).map_err(self.failed("clear"))?;
-            if there[..take] != zeros[..take] {
-                self.file.write_at(&zeros[..take], at).map_err(self.failed("clear"))?;
-            }
+            let take = usize::try_from(end - at).unwrap_or(BLANK).min(BLANK);
+            self.file.write_at(&zeros[..take], at).map_err(self.failed("clear"))?;
             at += take as u64;
         }
         self.pages().clear();

@@ -44,7 +44,7 @@ impl DiskStore {
         }
         let (checkpoint, epoch) = (self.reached(writer), writer.manifest.next_epoch());
         let manifest = Manifest { checkpoint, epoch, cutting: false, ..writer.manifest.clone() };
-        self.replace_manifest(writer, manifest)?;
+        self.replace_manifest(writer, manifest.ending_at(writer.tails))?;
         writer.has_begun = true;
         Ok(())
     }
@@ -70,6 +70,7 @@ impl DiskStore {
         writer.further.sync()?;
         let manifest = self.listing(writer, manifest);
         manifest.replace(&*self.disk)?;
+        self.media.set_voids(&manifest);
         writer.manifest = manifest;
         Ok(())
     }
@@ -112,6 +113,7 @@ impl DiskStore {
         let (blocks, proofs_end) = (last.next().get(), writer.proofs.end());
         let checkpoint = Checkpoint { blocks, blocks_end, proofs_end, proven: proofs.proven() };
         let begun = Manifest { checkpoint, epoch, cutting: true, ..writer.manifest.clone() };
+        let begun = begun.ending_at([Some(blocks_end), None]);
         self.replace_manifest(writer, begun.clone())?;
         let cuts = self.progress().cuts + 1;
         let mut damaged = self.progress().damaged.clone();

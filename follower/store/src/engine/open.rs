@@ -60,7 +60,7 @@ impl DiskStore {
         if manifest.version == FORMAT_VERSION {
             migrate::remove_left_over(&*disk)?;
         }
-        let media = Media::open(&disk, manifest.id().unwrap_or_default(), options.growth)?;
+        let media = Media::open(&disk, &manifest, options.growth)?;
         if manifest.cutting {
             media.cut(&manifest.checkpoint)?;
         }
@@ -125,8 +125,9 @@ fn writer(
 ) -> Result<Writer, StoreError> {
     let epoch = manifest.next_epoch();
     Ok(Writer {
-        blocks: LogWriter::open(&media.blocks, segment_size, blocks.end, epoch)?,
-        proofs: LogWriter::open(&media.proofs, segment_size, proofs.end, epoch)?,
+        blocks: LogWriter::open(&media.blocks, segment_size, blocks.end.at, epoch)?,
+        proofs: LogWriter::open(&media.proofs, segment_size, proofs.end.at, epoch)?,
+        tails: [&blocks.end, &proofs.end].map(|end| end.has_tail.then_some(end.at)),
         pending_blocks: Vec::new(),
         pending_proofs: Vec::new(),
         further: FurtherMedia::default(),

@@ -10,6 +10,7 @@ use crate::{
     BlockHash, BlockNumber, HashedBlock, StoreError,
     index::Applied,
     manifest::Manifest,
+    position::Position,
     record::{Owner, owner_of},
     writer::{Draft, LogWriter},
 };
@@ -23,6 +24,8 @@ pub(super) struct Writer {
     pub(super) pending_proofs: Vec<Applied>,
     pub(super) further: FurtherMedia,
     pub(super) manifest: Manifest,
+    /// Where block log and proof log ended at opening, if something lay behind that must never count.
+    pub(super) tails: [Option<Position>; 2],
     /// Whether the epoch of this opening is on disk; nothing is written before it is.
     pub(super) has_begun: bool,
     /// Rolls of both logs when the manifest was last replaced, and when that was.

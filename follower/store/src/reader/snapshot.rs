@@ -25,7 +25,7 @@ impl Snapshot {
     pub(super) fn take(disk: &Arc<dyn Disk>) -> Result<Self, StoreError> {
         loop {
             let manifest = load(&**disk)?;
-            let media = Media::open(disk, manifest.id().unwrap_or_default(), NO_GROWTH)?;
+            let media = Media::open(disk, &manifest, NO_GROWTH)?;
             let tips = tips(&media, &manifest)?;
             let snapshot = Self { manifest, tips, media };
             if snapshot.is_of_this_epoch(&**disk)? {

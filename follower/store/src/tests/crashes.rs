@@ -6,6 +6,7 @@
 
 use std::{
     io::Write as _,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,6 +17,8 @@ use super::{
     sim::{Fate, SimDisk, State},
     subject::Subject,
 };
+
+use crate::{BlockStore as _, StoreReader};
 
 /// Time that one run of the tests spends on this.
 const BUDGET: Duration = Duration::from_secs(40);
@@ -106,10 +109,15 @@ impl Run {
         self.reopenings += 1;
         let disk = SimDisk::new(state.clone());
         disk.record();
+        let read = StoreReader::open_on(Arc::new(SimDisk::new(state.clone())));
+        let read = read.map(|reader| reader.tips().durable).unwrap_or_default();
         let subject = Subject::open(&disk).map_err(|error| format!("reopening: {error}"))?;
         let points = disk.take_points();
         model.check(subject.store(), subject.tally())?;
         model.see(subject.store());
+        if read > subject.store().tips().durable {
+            return Err(format!("a reader went to {read:?}, past what the store holds"));
+        }
         disk.set(|faults| faults.dead = true);
         Ok(points)
     }

@@ -42,8 +42,8 @@ impl Harm {
     /// Changes the bytes of block `n`, which are all durable.
     pub(super) fn inflict(self, disk: &SimDisk, n: u32) {
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-        let id = Manifest::load(disk).expect("readable").expect("there").id().expect("it has one");
-        let media = Media::open(&shared, id, 1).expect("opens");
+        let manifest = Manifest::load(disk).expect("readable").expect("there");
+        let media = Media::open(&shared, &manifest, 1).expect("opens");
         let block = media.kept(number(n)).expect("known");
         let within = |place: Place, at: u32| (place.at.offset + at) as usize;
         let segment = |log: &str, place: Place| format!("{log}-{:08}.log", place.at.segment);

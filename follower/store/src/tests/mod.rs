@@ -9,6 +9,7 @@ mod fuzz;
 mod harm;
 mod healing;
 mod hooked;
+mod lost_writes;
 mod media;
 mod migration;
 mod model;
