@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     harness::{
-        REAL_CHAIN, Running, api, block, follow, in_state, produce, produce_args, produce_in, proven,
-        published, tips,
+        REAL_CHAIN, Running, api, block, check_same_blocks, follow, in_state, produce, produce_args,
+        produce_in, proven, published, tips,
     },
     scripted::{Script, Scripted},
 };
@@ -250,4 +250,20 @@ async fn an_export_file_restores_a_primary_and_an_altered_one_does_not() {
     let held = everything(restored.rpc, 150).await;
     assert!(held.iter().map(|held| held.block.as_ref()).eq(script.blocks.values().map(Some)));
     assert_eq!(held[3].proof.as_deref(), Some(&b""[..]), "the proof of the file is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_block_is_made_while_another_primary_lives() {
+    let primary = produce(|_| {}).await;
+    let follower = follow(&[&primary.url()], |args| args.sync = SyncMode::Auto).await;
+    published(follower.rpc, 5).await;
+    let restoring = produce(|args| {
+        args.block_interval = Duration::from_secs(1);
+        args.restore_from = vec![source(&follower.url())];
+    })
+    .await;
+    let copied = published(restoring.rpc, 5).await.published_tip.unwrap();
+    let again = published(restoring.rpc, copied + 20).await;
+    assert_eq!(again.state(), ReplicaState::Syncing);
+    check_same_blocks(primary.rpc, restoring.rpc, again.published_tip.unwrap()).await;
 }
