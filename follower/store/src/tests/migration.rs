@@ -96,10 +96,21 @@ fn what_was_cut_or_repaired_in_between_is_verified_again() {
     store.apply(number(21), &[b"another block 21", b"another block 22"]).expect("must apply");
     store.sync().expect("must sync");
     drop(store);
-    let found = disk.find("blocks-00000001.log", b"another block 22");
+    let found = disk.find("blocks-00000001.log", b"another block 21");
     disk.corrupt("blocks-00000001.log", found);
     migrate(&disk).expect("must begin").commit().expect("must commit");
-    assert_eq!(try_open(&disk).expect("must open").damaged(), [number(22)]);
+    assert_eq!(try_open(&disk).expect("must open").damaged(), [number(21)]);
+}
+
+#[test]
+fn what_was_repaired_before_the_commit_is_not_listed() {
+    let disk = old();
+    migrate(&disk).expect("must begin").step(u64::MAX).expect("must go on");
+    let store = try_open(&disk).expect("must open");
+    store.repair(number(DAMAGED), &payload(DAMAGED)).expect("must take it");
+    drop(store);
+    migrate(&disk).expect("must begin").commit().expect("must commit");
+    assert_eq!(try_open(&disk).expect("must open").damaged(), []);
 }
 
 #[test]
