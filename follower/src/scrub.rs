@@ -39,15 +39,19 @@ impl Default for ScrubArgs {
     }
 }
 
-/// Scrubs until the store takes no more writes.
+/// Scrubs until the store takes no more writes. Each start begins somewhere else, so that of a store that is restarted more
+/// often than a pass takes all is read in the end, too.
 pub async fn run(replica: Arc<Replica>, args: ScrubArgs) -> ReplicaError {
     if args.scrub_interval.is_zero() {
         return std::future::pending().await;
     }
     sleep(SETTLE.min(args.scrub_interval)).await;
+    let mut first = anywhere(&replica);
     loop {
         let began = Instant::now();
-        if let Err(error) = pass(&replica, args.scrub_rate.0).await {
+        if let Err(error) =
+            pass(&replica, args.scrub_rate.0, std::mem::replace(&mut first, BlockNumber::GENESIS)).await
+        {
             return error;
         }
         replica.metrics.upkeep.scrub_passes.inc();
@@ -55,10 +59,26 @@ pub async fn run(replica: Arc<Replica>, args: ScrubArgs) -> ReplicaError {
     }
 }
 
-/// Checks everything once.
-async fn pass(replica: &Arc<Replica>, rate: u64) -> Result<(), ReplicaError> {
-    let mut next = Some(BlockNumber::GENESIS);
-    while let Some(from) = next {
+/// Any block that is held.
+fn anywhere(replica: &Replica) -> BlockNumber {
+    let count = BlockNumber::after(replica.held()).get().max(1);
+    BlockNumber::new(rand::random::<u32>() % count)
+}
+
+/// Checks everything once, from block `first` on and then what lies before it.
+async fn pass(replica: &Arc<Replica>, rate: u64, first: BlockNumber) -> Result<(), ReplicaError> {
+    stretch(replica, rate, first, None).await?;
+    stretch(replica, rate, BlockNumber::GENESIS, Some(first)).await
+}
+
+async fn stretch(
+    replica: &Arc<Replica>,
+    rate: u64,
+    first: BlockNumber,
+    end: Option<BlockNumber>,
+) -> Result<(), ReplicaError> {
+    let mut next = Some(first);
+    while let Some(from) = next.filter(|next| end.is_none_or(|end| *next < end)) {
         replica.metrics.upkeep.scrub_position.set(i64::from(from.get()));
         next = match replica.scrub(from, rate.min(LARGEST_PIECE)).await {
             Ok(checked) => {

@@ -1,10 +1,12 @@
 //! Fetches again what is damaged here, from whichever upstream has it, while a session follows one of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tidemark_store::BlockNumber;
+use tokio::time::{Instant, sleep};
+use tonic::codegen::Bytes;
 
-use super::{Trouble, backoff::Backoff, engine::Reach, link::Link};
+use super::{Trouble, backoff::Backoff, engine::Reach, link::Link, turns::Turns};
 use crate::{
     replica::{Batch, Replica},
     upstream::{Connector, UpstreamError},
@@ -13,10 +15,14 @@ use crate::{
 /// How often it is looked for damage that a read or the scrubber has met, and the first pause after a failure.
 const LOOK: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The longest pause of a block that was fetched whole and was not the one that was published.
+const AFTER_OTHER_BYTES: Duration = Duration::from_secs(600);
+/// An upstream that fails for so many blocks in a row is asked for no more until the next time.
+const FAILURES: u32 = 3;
 
 /// Heals until something ends the process.
 pub(super) async fn run<C: Connector>(reaches: Vec<Arc<Reach<C>>>, replica: Arc<Replica>) -> Trouble {
-    let mut healer = Healer { reaches, replica, seen: 0 };
+    let mut healer = Healer { reaches, replica, seen: 0, turns: Turns::default() };
     let mut pauses = Backoff::new(LOOK);
     loop {
         let pause = match healer.heal().await {
@@ -34,29 +40,57 @@ pub(super) async fn run<C: Connector>(reaches: Vec<Arc<Reach<C>>>, replica: Arc<
     }
 }
 
+/// Blocks that were asked for this time.
+#[derive(Default)]
+struct Asked {
+    all: BTreeSet<BlockNumber>,
+    /// Those that came and were not put back.
+    refused: BTreeSet<BlockNumber>,
+}
+
 struct Healer<C> {
     reaches: Vec<Arc<Reach<C>>>,
     replica: Arc<Replica>,
     /// How many damaged blocks were seen last.
     seen: usize,
+    turns: Turns,
 }
 
 impl<C: Connector> Healer<C> {
-    /// Asks one upstream after the other, until nothing that is known is damaged or lost.
+    /// Asks one upstream after the other for what is due, until nothing of it is damaged or lost.
     async fn heal(&mut self) -> Result<(), Trouble> {
         let mut last = Ok(());
         self.look();
-        for reach in &self.reaches {
-            if self.replica.damaged().is_empty() && self.replica.lost_proof().is_none() {
-                break;
-            }
-            last = match self.heal_from(reach).await {
+        let due = self.turns.due(&self.replica.damaged(), Instant::now());
+        if due.is_empty() && self.replica.lost_proof().is_none() {
+            return Ok(());
+        }
+        let mut asked = Asked::default();
+        for reach in self.reaches.clone() {
+            last = match self.heal_from(&reach, &due, &mut asked).await {
                 Err(trouble) if trouble.is_fatal() => return Err(trouble),
                 healed => healed,
             };
+            if self.is_healed(&due) {
+                return Ok(());
+            }
         }
-        self.look();
-        if self.seen == 0 && self.replica.lost_proof().is_none() { Ok(()) } else { last.and(Err(unhealed())) }
+        self.put_off(&asked);
+        last.and(Err(unhealed()))
+    }
+
+    fn is_healed(&self, due: &[BlockNumber]) -> bool {
+        let damaged = self.replica.damaged();
+        self.replica.lost_proof().is_none() && !due.iter().any(|number| damaged.contains(number))
+    }
+
+    /// What was asked for in vain is asked for again later: much later, where it had to be fetched to find that out.
+    fn put_off(&mut self, asked: &Asked) {
+        let (damaged, now) = (self.replica.damaged(), Instant::now());
+        for number in asked.all.iter().filter(|number| damaged.contains(number)) {
+            let cap = if asked.refused.contains(number) { AFTER_OTHER_BYTES } else { LONGEST_PAUSE };
+            self.turns.failed(*number, now, cap, rand::random());
+        }
     }
 
     fn look(&mut self) {
@@ -69,20 +103,32 @@ impl<C: Connector> Healer<C> {
     }
 
     /// Takes what this upstream has of it.
-    async fn heal_from(&self, reach: &Reach<C>) -> Result<(), Trouble> {
+    async fn heal_from(
+        &mut self,
+        reach: &Reach<C>,
+        due: &[BlockNumber],
+        asked: &mut Asked,
+    ) -> Result<(), Trouble> {
         let link = self.open(reach).await?;
-        let mut last = Ok(());
-        for number in self.replica.damaged() {
-            let answer = link.block(number, false).await.map_err(Trouble::at(number))?;
-            let Some(block) = answer.block else { continue };
-            self.replica.metrics.bytes_fetched.inc_by(block.len() as u64);
-            match self.replica.repair(number, block).await {
-                Ok(()) => {
-                    self.replica.metrics.upkeep.healed_blocks.inc();
-                    tracing::info!(block = number.get(), "a damaged block was put back in place");
+        let (mut last, mut failures) = (Ok(()), 0);
+        let damaged = self.replica.damaged();
+        for number in due.iter().copied().filter(|number| damaged.contains(number)) {
+            self.turns.asked(number);
+            asked.all.insert(number);
+            let healed = match link.block(number, false).await {
+                Ok(answer) => {
+                    failures = 0;
+                    self.take(number, answer.block, asked).await
                 }
-                Err(error) if error.is_poison() => return Err(error.into()),
-                Err(error) => last = Err(error.into()),
+                Err(error) => {
+                    failures += 1;
+                    Err(Trouble::at(number)(error))
+                }
+            };
+            match healed {
+                Err(trouble) if trouble.is_fatal() || failures >= FAILURES => return Err(trouble),
+                Err(trouble) => last = Err(trouble),
+                Ok(()) => {}
             }
         }
         while let Some(number) = self.replica.lost_proof() {
@@ -92,6 +138,24 @@ impl<C: Connector> Healer<C> {
             self.replica.commit(Batch { proofs, ..Batch::default() }).await?;
         }
         last
+    }
+
+    /// Puts a block back, if there is one.
+    async fn take(
+        &self,
+        number: BlockNumber,
+        block: Option<Bytes>,
+        asked: &mut Asked,
+    ) -> Result<(), Trouble> {
+        let Some(block) = block else { return Ok(()) };
+        self.replica.metrics.bytes_fetched.inc_by(block.len() as u64);
+        if let Err(error) = self.replica.repair(number, block).await {
+            asked.refused.insert(number);
+            return Err(error.into());
+        }
+        self.replica.metrics.upkeep.healed_blocks.inc();
+        tracing::info!(block = number.get(), "a damaged block was put back in place");
+        Ok(())
     }
 
     /// A connection to an upstream of the same chain.

@@ -29,6 +29,7 @@ mod session;
 mod silence;
 mod subscribe;
 mod trouble;
+mod turns;
 mod writer;
 
 pub(crate) use copy::{copy, same_block};

@@ -70,6 +70,9 @@ fn write<W: Write>(
         }
         progress.add(1);
     }
+    if !reader.is_of_one_chain(to)? {
+        return Err(ToolError::CutMeanwhile { number: to });
+    }
     let (out, summary) = writer.finish()?;
     let out = out.into_inner().map_err(|error| ToolError::Report(error.into_error()))?;
     Ok((out, summary))

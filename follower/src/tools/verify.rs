@@ -89,6 +89,9 @@ impl Check<'_> {
         }
         let block = self.reader.block(number)?.ok_or(ToolError::CutMeanwhile { number })?;
         if let Err(error) = self.chain.check(number, &block) {
+            if !self.reader.is_of_one_chain(number)? {
+                return Err(ToolError::CutMeanwhile { number });
+            }
             let at = self.reader.locate(number)?;
             self.damage.push(Damage {
                 what: "chain",

@@ -32,13 +32,12 @@ impl DirLock {
     }
 }
 
-/// Makes the directory if there is none; one that was made counts once its parent is synced.
+/// Makes the directory if there is none, and those above it; each that was made counts once its parent is synced.
 pub(crate) fn make_dir(dir: &Path) -> Result<(), StoreError> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir_all(dir).map_err(StoreError::io("make", dir))?;
-    let found = dir.canonicalize().map_err(StoreError::io("find", dir))?;
-    let Some(parent) = found.parent() else { return Ok(()) };
-    File::open(parent).and_then(|parent| parent.sync_all()).map_err(StoreError::sync_failed(parent))
+    let dir = std::path::absolute(dir).map_err(StoreError::io("find", dir))?;
+    let missing: Vec<_> = dir.ancestors().take_while(|dir| !dir.is_dir()).collect();
+    fs::create_dir_all(&dir).map_err(StoreError::io("make", &dir))?;
+    missing.iter().rev().filter_map(|made| made.parent()).try_for_each(|parent| {
+        File::open(parent).and_then(|parent| parent.sync_all()).map_err(StoreError::sync_failed(parent))
+    })
 }

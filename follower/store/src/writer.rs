@@ -104,8 +104,10 @@ impl LogWriter {
                 let (spare, first) = (spares.next(), drafts.first().map(|draft| draft.number));
                 self.roll(spare, first.unwrap_or(BlockNumber::GENESIS)).map_err(StoreError::into_poison)?;
             }
-            let written = self.write_run(run, drafts);
-            written.map_err(|error| if index == 0 { error } else { error.into_poison() })?;
+            if let Err(error) = self.write_run(run, drafts) {
+                spares.for_each(|spare| Spare::discard(&self.log, spare.segment));
+                return Err(if index == 0 { error } else { error.into_poison() });
+            }
             places.extend(
                 run.at.iter().zip(&lens[run.records.clone()]).map(|(at, len)| Place { at: *at, len: *len }),
             );

@@ -89,8 +89,11 @@ async fn check_heals(mode: SyncMode) {
     assert_eq!(healed.published_tip, Some(LAST + 5));
     in_state(follower.rpc, ReplicaState::Syncing).await;
     check_same_blocks(upstream.rpc, follower.rpc, LAST + 5).await;
-    let metrics = page(follower.admin, "/metrics").await;
-    assert!(metrics.contains("tidemark_follower_healed_blocks_total 1"), "{metrics}");
+    let counted = async || {
+        let metrics = page(follower.admin, "/metrics").await;
+        metrics.contains("tidemark_follower_healed_blocks_total 1").then_some(())
+    };
+    eventually("it is counted", counted).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,6 +104,23 @@ async fn a_block_that_a_read_finds_damaged_is_healed_while_polling() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_a_read_finds_damaged_is_healed_while_subscribed() {
     check_heals(SyncMode::Subscribe).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_no_upstream_can_read_keeps_no_other_from_being_healed() {
+    let upstream = upstream().await;
+    let follower = follow(&[&upstream.url()], |args| small(args, SyncMode::Subscribe)).await;
+    proven(follower.rpc, LAST).await;
+    upstream.change(|script| script.unreadable = vec![SPOILT]);
+    for number in [SPOILT, SPOILT + 2] {
+        spoil(follower.data_dir(), &upstream.read(|script| script.blocks[&number].clone()));
+        refusal(&follower, number).await.expect("refused");
+    }
+    let served = async || refusal(&follower, SPOILT + 2).await.is_none().then_some(());
+    eventually("the other is healed", served).await;
+    refusal(&follower, SPOILT).await.expect("still refused");
+    upstream.change(|script| script.unreadable.clear());
+    published(follower.rpc, LAST).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,6 +43,8 @@ pub(crate) struct Script {
     pub(crate) status_error: Option<(Code, String)>,
     /// Ends every GetBlockByNumber call.
     pub(crate) block_error: Option<(Code, String)>,
+    /// Blocks that it cannot read.
+    pub(crate) unreadable: Vec<u32>,
     /// Ends every subscription; none: blocks from the script, then silence.
     pub(crate) subscription_error: Option<(Code, String)>,
     /// Ends every subscription to proofs.
@@ -242,6 +244,9 @@ impl Api for Service {
         let accept = request.metadata().get("accept").map(|value| value.to_str().unwrap().to_owned());
         self.0.lock().unwrap().accept = accept;
         let number = request.get_ref().block_num;
+        if script.unreadable.contains(&number) {
+            return Err(Status::data_loss("the disk cannot read it"));
+        }
         if script.frozen_from.is_some_and(|from| number >= from) {
             pending::<()>().await;
         }

@@ -9,7 +9,10 @@ mod snapshot;
 
 use std::{
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
 };
 
 pub use self::layout::{Location, Segment};
@@ -23,6 +26,8 @@ use crate::{
 pub struct StoreReader {
     disk: Arc<dyn Disk>,
     snapshot: RwLock<Arc<Snapshot>>,
+    /// The epoch of the directory when it was opened or last refreshed by the caller.
+    since: AtomicU32,
 }
 
 impl StoreReader {
@@ -36,8 +41,9 @@ impl StoreReader {
 
     pub(crate) fn open_on(disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
         let disk: Arc<dyn Disk> = Arc::new(ReadOnly(disk));
-        let snapshot = RwLock::new(Arc::new(Snapshot::take(&disk)?));
-        Ok(Self { disk, snapshot })
+        let snapshot = Arc::new(Snapshot::take(&disk)?);
+        let since = AtomicU32::new(snapshot.manifest.epoch);
+        Ok(Self { disk, snapshot: RwLock::new(snapshot), since })
     }
 
     /// Goes on to what is published now.
@@ -45,10 +51,26 @@ impl StoreReader {
     /// # Errors
     /// As those of [`StoreReader::open`].
     pub fn refresh(&self) -> Result<Tips, StoreError> {
+        let snapshot = self.take()?;
+        self.since.store(snapshot.manifest.epoch, Relaxed);
+        Ok(snapshot.tips)
+    }
+
+    /// Whether all that was read up to block `last` since the directory was opened, or refreshed by the caller, is of one chain:
+    /// nothing up to there was cut meanwhile. Without this, what was read before a cut and what was read after it may be of
+    /// two chains. In a directory of version 1 any restart of its writer counts as a cut.
+    ///
+    /// # Errors
+    /// As those of [`StoreReader::open`].
+    pub fn is_of_one_chain(&self, last: BlockNumber) -> Result<bool, StoreError> {
+        Snapshot::take(&self.disk)?.is_whole_since(self.since.load(Relaxed), last)
+    }
+
+    /// Reads everything anew.
+    fn take(&self) -> Result<Arc<Snapshot>, StoreError> {
         let snapshot = Arc::new(Snapshot::take(&self.disk)?);
-        let tips = snapshot.tips;
-        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
-        Ok(tips)
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&snapshot);
+        Ok(snapshot)
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -151,7 +173,7 @@ impl StoreReader {
     fn was_cut(&self, snapshot: &Snapshot) -> Result<bool, StoreError> {
         let was_cut = !snapshot.is_of_this_epoch(&*self.disk)?;
         if was_cut {
-            self.refresh()?;
+            self.take()?;
         }
         Ok(was_cut)
     }

@@ -46,6 +46,18 @@ impl Snapshot {
         known.take_while(|number| durable >= Some(*number)).take(DAMAGED_SHOWN).collect()
     }
 
+    /// Whether no cut since `epoch` reached block `last` or one before it.
+    pub(super) fn is_whole_since(&self, epoch: u32, last: BlockNumber) -> Result<bool, StoreError> {
+        if self.manifest.epoch == epoch {
+            return Ok(true);
+        }
+        if self.manifest.version == 1 || !self.holds(last) {
+            return Ok(false);
+        }
+        let at = self.media.kept(last)?.place.at;
+        Ok(!self.manifest.void_blocks.is_void(at, epoch))
+    }
+
     fn holds(&self, number: BlockNumber) -> bool {
         self.tips.durable >= Some(number)
     }

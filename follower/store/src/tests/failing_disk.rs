@@ -144,3 +144,24 @@ fn a_checkpoint_that_cannot_be_written_now_is_written_later() {
     assert_ne!(disk.bytes("metadata.json"), before);
     check_holds(&store, 4);
 }
+
+#[test]
+fn a_batch_that_finds_no_space_gives_back_the_segments_it_would_have_filled() {
+    let (disk, store) = published(2, &[]);
+    drop(store);
+    let is_full = Arc::new(AtomicBool::new(false));
+    let asks = Arc::clone(&is_full);
+    let hook = move |call, name: &str| {
+        let fails = call == Call::Write && name.starts_with("blocks") && asks.swap(false, Relaxed);
+        if fails { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    };
+    let store = open_hooked(&disk, SMALL, Arc::new(hook));
+    is_full.store(true, Relaxed);
+    let blocks: Vec<_> = (2..60).map(payload).collect();
+    let blocks: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
+    assert!(store.apply(number(2), &blocks).expect_err("must refuse").is_disk_full());
+    assert!(!disk.names("").iter().any(|name| name.ends_with(".log.new")), "{:?}", disk.names(""));
+    store.apply(number(2), &blocks).expect("must apply");
+    store.sync().expect("must sync");
+    check_holds(&store, 60);
+}

@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) enum Call {
     Create,
     Read,
+    Write,
 }
 
 /// What the disk asks, with the name of the file.
@@ -98,6 +99,7 @@ impl DiskFile for HookedFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        (self.hook)(Call::Write, &self.name)?;
         self.file.write_at(bytes, offset)
     }
 

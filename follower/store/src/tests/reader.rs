@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{GENESIS, append, killed, number, one_proven, payload, prove, published, sim::SimDisk};
+use super::{GENESIS, append, killed, number, one_proven, open, payload, prove, published, sim::SimDisk};
 use crate::{BlockStore as _, Metadata, Part, StoreError, StoreReader, Tips, index::BlockIndex};
 
 fn reader(disk: &SimDisk) -> StoreReader {
@@ -153,4 +153,26 @@ fn a_stopped_directory_is_read_as_it_is_opened() {
     drop(store);
     check_holds(&reader(&disk), 9);
     check_holds(&reader(&killed(&disk).0), 9);
+}
+
+#[test]
+fn what_was_read_on_both_sides_of_a_cut_is_not_of_one_chain() {
+    let (disk, store) = published(8, &[]);
+    store.checkpoint().expect("must do");
+    let reader = reader(&disk);
+    assert_eq!(reader.block(number(4)).expect("readable"), Some(payload(4)));
+    append(&store, 8..9);
+    store.sync().expect("must sync");
+    drop(store);
+    let store = open(&disk);
+    assert!(reader.is_of_one_chain(number(7)).expect("readable"), "it was reopened and went on");
+    store.truncate(number(3)).expect("must cut");
+    assert!(!reader.is_of_one_chain(number(7)).expect("readable"), "there is no block 7 now");
+    store.apply(number(4), &[&[0xee; 24], &[0xef; 25], &[0xe0; 26], &[0xe1; 27]]).expect("must apply");
+    store.sync().expect("must sync");
+    assert_eq!(reader.block(number(7)).expect("readable"), Some(vec![0xe1; 27]));
+    let whole = [3, 4, 7].map(|last| reader.is_of_one_chain(number(last)).expect("readable"));
+    assert_eq!(whole, [true, false, false]);
+    reader.refresh().expect("must read");
+    assert!(reader.is_of_one_chain(number(7)).expect("readable"));
 }
