@@ -12,6 +12,8 @@ use crate::{
 };
 
 pub(crate) const FILE: &str = "metadata.json";
+/// The most runs of proofs that are listed.
+pub(crate) const PROOF_RUNS: usize = 1024;
 /// The end of the name of a file that replaces another.
 const UNFINISHED: &str = ".new";
 
@@ -48,6 +50,10 @@ pub(crate) struct Manifest {
     /// and can be trusted with at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) media: Option<BTreeMap<String, u32>>,
+    /// Since version 2, and not in every directory: whose proofs the index knows of the blocks of the checkpoint, the lowest
+    /// runs of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) proofs: Option<Ranges>,
     /// Since version 2: which records of the block log are what a cut or a crash left behind.
     #[serde(default, skip_serializing_if = "Voids::is_empty")]
     pub(crate) void_blocks: Voids,
@@ -77,6 +83,7 @@ impl Manifest {
             cutting: false,
             damaged,
             media,
+            proofs: None,
             void_blocks: Voids::default(),
             void_proofs: Voids::default(),
         }
@@ -112,8 +119,8 @@ impl Manifest {
     /// Whether everything is there that its version has, and nothing else.
     fn is_whole(&self) -> bool {
         let has_lists = self.version > 1;
-        let has_no_voids = self.void_blocks.is_empty() && self.void_proofs.is_empty();
-        (has_lists || has_no_voids)
+        let has_no_more = self.proofs.is_none() && self.void_blocks.is_empty() && self.void_proofs.is_empty();
+        (has_lists || has_no_more)
             && self.id().is_some()
             && self.damaged.is_some() == has_lists
             && self.media.is_some() == has_lists

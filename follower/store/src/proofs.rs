@@ -16,6 +16,16 @@ impl ProofSet {
         Self(proven.map_or_else(Ranges::default, |proven| Ranges::of(FIRST, proven)))
     }
 
+    /// Those in these runs are held.
+    pub(crate) fn of(runs: &Ranges) -> Self {
+        Self(runs.clone())
+    }
+
+    /// The lowest runs of those held, `limit` at most.
+    pub(crate) fn lowest(&self, limit: usize) -> Ranges {
+        self.0.lowest(limit)
+    }
+
     /// The highest number up to which every proof is held; genesis has none.
     pub(crate) fn proven(&self) -> Option<BlockNumber> {
         self.0.run_of(FIRST).map(|(_, last)| last.into())

@@ -27,6 +27,21 @@ impl Ranges {
         self.run_of(number).is_some()
     }
 
+    /// How many runs there are.
+    pub(crate) fn runs(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The highest number.
+    pub(crate) fn last(&self) -> Option<u32> {
+        self.0.values().next_back().copied()
+    }
+
+    /// The lowest runs, `limit` at most.
+    pub(crate) fn lowest(&self, limit: usize) -> Self {
+        Self(self.0.iter().take(limit).map(|(first, last)| (*first, *last)).collect())
+    }
+
     /// The lowest number.
     pub(crate) fn first(&self) -> Option<u32> {
         self.0.keys().next().copied()

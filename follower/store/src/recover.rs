@@ -11,7 +11,7 @@ use crate::{
     index::{Applied, BlockIndex},
     io::Disk,
     log::Log,
-    manifest::{Checkpoint, Manifest},
+    manifest::{Checkpoint, Manifest, PROOF_RUNS},
     media::Media,
     place::{self, Place},
     position::Position,
@@ -216,21 +216,41 @@ pub(crate) fn proofs(media: &Media, count: u32, manifest: &Manifest) -> Result<P
     if !trusted {
         places.clear_from(0)?;
     }
-    let mut again = Again::new(log, checkpoint.proofs_end);
-    let mut pending = Vec::new();
-    let end = scan(log, from, floor, &mut |found| {
-        if let Found::Record { header, place, payload } = found {
-            again.write(&header, place, payload)?;
-            pending.extend(proven_block(media, count, &header).map(|hash| (header.number, place, hash)));
+    let held = if trusted { known_proofs(media, count, manifest)? } else { ProofSet::default() };
+    let again = Again::new(log, checkpoint.proofs_end);
+    let mut roll = ProofRoll { again, media, count, held, pending: Vec::new() };
+    let end = scan(log, from, floor, &mut |found| roll.take(&found))?;
+    roll.again.sync()?;
+    roll.flush()?;
+    Ok(Proofs { held: roll.held, end })
+}
+
+/// The proof log's records on their way into the index.
+struct ProofRoll<'a> {
+    again: Again<'a>,
+    media: &'a Media,
+    count: u32,
+    held: ProofSet,
+    pending: Vec<(BlockNumber, Place, BlockHash)>,
+}
+
+impl ProofRoll<'_> {
+    fn take(&mut self, found: &Found<'_>) -> Result<(), StoreError> {
+        let Found::Record { header, place, payload } = found else { return Ok(()) };
+        self.again.write(header, *place, payload)?;
+        let block = proven_block(self.media, self.count, header);
+        self.pending.extend(block.map(|hash| (header.number, *place, hash)));
+        let is_durable = place.at < self.again.floor;
+        if is_durable && self.pending.len() >= FLUSH { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        for (number, place, hash) in std::mem::take(&mut self.pending) {
+            self.media.proof_places.write(number.get(), &[place.encode(number, &hash)])?;
+            self.held.insert(number);
         }
         Ok(())
-    })?;
-    again.sync()?;
-    for (number, place, hash) in pending {
-        places.write(number.get(), &[place.encode(number, &hash)])?;
     }
-    let held = held_proofs(media, count, checkpoint.proven.filter(|_| trusted))?;
-    Ok(Proofs { held, end })
 }
 
 /// Whether the log has the end it had at the checkpoint, and the index knows its proven tip; else all is read anew.
@@ -243,13 +263,20 @@ fn has_proofs(media: &Media, checkpoint: &Checkpoint) -> Result<bool, StoreError
     Ok(place.is_some_and(|(place, _)| media.proofs.is_blank(place).is_ok_and(|is_blank| !is_blank)))
 }
 
-/// The proofs that are indexed, where every one up to `proven` is known to be.
-fn held_proofs(media: &Media, count: u32, proven: Option<BlockNumber>) -> Result<ProofSet, StoreError> {
-    let places = &media.proof_places;
-    let mut held = ProofSet::up_to(proven);
-    let first = proven.unwrap_or(BlockNumber::GENESIS).next().get();
-    for number in (first..count.min(places.capacity())).map(BlockNumber::new) {
-        let entry = places.read(number.get())?;
+/// The proofs that the index knew at the checkpoint: those that the manifest lists, and beyond a list that is full, or without
+/// one beyond the proven tip, those whose entries say so.
+fn known_proofs(media: &Media, count: u32, manifest: &Manifest) -> Result<ProofSet, StoreError> {
+    let checkpoint = &manifest.checkpoint;
+    let (mut held, first) = match &manifest.proofs {
+        Some(listed) if listed.runs() < PROOF_RUNS => (ProofSet::of(listed), count),
+        Some(listed) => (ProofSet::of(listed), listed.last().map_or(0, |last| last.saturating_add(1))),
+        None => {
+            let first = checkpoint.proven.unwrap_or(BlockNumber::GENESIS).next().get();
+            (ProofSet::up_to(checkpoint.proven), first)
+        }
+    };
+    for number in (first..count.min(media.proof_places.capacity())).map(BlockNumber::new) {
+        let entry = media.proof_places.read(number.get())?;
         if decode(media, &entry, number).is_some() {
             held.insert(number);
         }

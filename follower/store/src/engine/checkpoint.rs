@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{DiskStore, progress::Progress, write::Writer};
 use crate::{
     BlockNumber, StoreError,
-    manifest::{Checkpoint, Manifest},
+    manifest::{Checkpoint, Manifest, PROOF_RUNS},
 };
 
 /// The most runs of damaged blocks that the manifest lists; what is between the highest counts as damaged then, until the
@@ -80,6 +80,11 @@ impl DiskStore {
         let count = manifest.checkpoint.blocks;
         if let Some(damaged) = &mut manifest.damaged {
             *damaged = self.progress().damaged.coarse(DAMAGED_RUNS);
+        }
+        if manifest.version > 1 {
+            let mut proofs = self.progress().proofs.lowest(PROOF_RUNS);
+            proofs.cut(count);
+            manifest.proofs = Some(proofs);
         }
         if let Some(media) = &mut manifest.media {
             media.values_mut().for_each(|held| *held = count.min(*held));

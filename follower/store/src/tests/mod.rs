@@ -13,6 +13,7 @@ mod lost_writes;
 mod media;
 mod migration;
 mod model;
+mod opening;
 mod quarantine;
 mod reader;
 mod reading;

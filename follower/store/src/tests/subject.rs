@@ -20,7 +20,7 @@ impl Subject {
     pub(super) fn open_old(disk: &SimDisk) -> Result<Self, StoreError> {
         drop(Self::open(disk)?);
         let manifest = Manifest::load(disk)?.expect("there");
-        Manifest { version: 1, damaged: None, media: None, ..manifest }.replace(disk)?;
+        Manifest { version: 1, damaged: None, media: None, proofs: None, ..manifest }.replace(disk)?;
         Self::open(disk)
     }
 
