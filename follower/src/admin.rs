@@ -22,7 +22,12 @@ use crate::{
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Far more than probes and scrapers need, each of which asks once a connection.
-const LIMITS: ConnectionLimits = ConnectionLimits { count: 1000, age: Duration::from_secs(60), streams: 100 };
+const LIMITS: ConnectionLimits = ConnectionLimits {
+    count: 1000,
+    age: Duration::from_secs(60),
+    streams: 100,
+    stall: Duration::from_secs(60),
+};
 
 /// Serves until `drain` fires and every connection has ended.
 pub async fn serve(listener: TcpListener, replica: Arc<Replica>, drain: CancellationToken) {

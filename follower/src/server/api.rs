@@ -10,7 +10,7 @@ use prost::Message;
 use tidemark_store::{BlockNumber, StoreError};
 use tidemark_wire::rpc::{BlockHeaderByNumberRequest, BlockSubscriptionRequest, ProofSubscriptionRequest};
 use tokio::sync::Semaphore;
-use tonic::{Code, Extensions, Status, codegen::Bytes, metadata::MetadataMap};
+use tonic::{Code, Status, codegen::Bytes, metadata::MetadataMap};
 
 use super::{
     accept,
@@ -21,6 +21,7 @@ use super::{
     message::{self, Pieces},
     min_height::MinHeight,
     outlet::{Outlet, Patience},
+    progress::Progress,
     rpc::Rpc,
     status, subscription,
 };
@@ -135,12 +136,13 @@ impl Api {
                 status::answer(&self.replica).map(|answer| whole(&answer))
             }
             Rpc::GetBlockByNumber => {
-                let pieces = get_block::answer(self, &message::decode(body).await?).await?;
-                Ok(self.block(pieces, &extensions))
+                let progress = extensions.get::<Way>().cloned().unwrap_or_default().progress;
+                let pieces = get_block::answer(self, &message::decode(body).await?, &progress).await?;
+                Ok(self.block(pieces, progress))
             }
             Rpc::GetBlockHeaderByNumber => {
                 let request: BlockHeaderByNumberRequest = message::decode(body).await?;
-                get_header::answer(&self.replica, &request).await.map(|answer| whole(&answer))
+                get_header::answer(self, &request).await.map(|answer| whole(&answer))
             }
             Rpc::BlockSubscription => {
                 let from = message::decode::<BlockSubscriptionRequest>(body).await?.block_from;
@@ -154,13 +156,12 @@ impl Api {
     }
 
     /// A block that is handed to the transport at once if it is small, else as its client takes it.
-    fn block(&self, pieces: VecDeque<Bytes>, extensions: &Extensions) -> AnswerBody {
+    fn block(&self, pieces: VecDeque<Bytes>, progress: Progress) -> AnswerBody {
         if pieces.iter().map(|piece| piece.len()).sum::<usize>() <= HANDED {
             return AnswerBody::ready(pieces);
         }
-        let connection = extensions.get::<Way>().cloned().unwrap_or_default().end;
         let (wait, replica) = (self.limits.max_send_wait, Arc::clone(&self.replica));
-        AnswerBody::outlet(Outlet::new(pieces, None, None, Patience { wait, connection, replica }))
+        AnswerBody::outlet(Outlet::new(pieces, None, None, Patience { wait, progress, replica }))
     }
 }
 

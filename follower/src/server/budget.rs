@@ -12,6 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::codegen::Bytes;
 
+use super::progress::{Held, Progress};
+
 /// Bytes that may be in memory.
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
@@ -80,24 +82,26 @@ impl Share {
         all.into_iter().for_each(|permit| self.permit.merge(permit));
     }
 
-    /// The same pieces, each of which holds its part of this share for as long as it lives. What is left is given back.
-    pub(super) fn cover(mut self, mut pieces: VecDeque<Bytes>) -> VecDeque<Bytes> {
+    /// The same pieces, each of which holds its part of this share, and is held for the connection with that
+    /// `progress`, for as long as it lives. What is left is given back.
+    pub(super) fn cover(mut self, mut pieces: VecDeque<Bytes>, progress: &Progress) -> VecDeque<Bytes> {
         for piece in &mut pieces {
-            *piece = self.cover_one(std::mem::take(piece));
+            *piece = self.cover_one(std::mem::take(piece), progress.hold());
         }
         pieces
     }
 
-    fn cover_one(&mut self, piece: Bytes) -> Bytes {
+    fn cover_one(&mut self, piece: Bytes, held: Held) -> Bytes {
         let part = self.permit.split(piece.len().min(self.permit.num_permits()));
         let part = part.map(|permit| Self { permit, taken: self.taken.clone() });
-        Bytes::from_owner(Covered { piece, _part: part })
+        Bytes::from_owner(Covered { piece, _part: part, _held: held })
     }
 }
 
 struct Covered {
     piece: Bytes,
     _part: Option<Share>,
+    _held: Held,
 }
 
 impl AsRef<[u8]> for Covered {
@@ -115,7 +119,8 @@ mod tests {
         let budget = Budget::new(100, Gauge::default());
         let share = budget.try_take(70).expect("room");
         assert!(budget.try_take(31).is_none());
-        let mut pieces = share.cover([Bytes::from(vec![1; 10]), Bytes::from(vec![2; 50])].into());
+        let mut pieces =
+            share.cover([Bytes::from(vec![1; 10]), Bytes::from(vec![2; 50])].into(), &Progress::default());
         assert_eq!(budget.taken.get(), 60, "what no piece needs is back at once");
         let mut large = pieces.pop_back().expect("two pieces");
         let slice = large.split_to(1);

@@ -33,6 +33,7 @@ use tokio::{
 use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
+use super::progress::Progress;
 use crate::{
     metrics::{Limit, Open, ServingMetrics},
     replica::Replica,
@@ -57,6 +58,8 @@ pub(crate) struct ConnectionLimits {
     pub(crate) age: Duration,
     /// Streams that each may have open.
     pub(crate) streams: u32,
+    /// How long one may leave all untaken that is held for it.
+    pub(crate) stall: Duration,
 }
 
 /// Fires when the connection a request came by is to end: its streams must end then.
@@ -67,6 +70,7 @@ pub(super) struct ConnectionEnd(pub(super) CancellationToken);
 #[derive(Clone, Default)]
 pub(super) struct Way {
     pub(super) end: ConnectionEnd,
+    pub(super) progress: Progress,
     pub(super) stream: Option<OpenStream>,
 }
 
@@ -202,13 +206,15 @@ impl Life {
         B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
     {
         let asked = Arc::new(AtomicBool::new(false));
-        let service = TowerToHyperService::new(self.marked(service, &asked));
+        let progress = Progress::default();
+        let service = TowerToHyperService::new(self.marked(service, &asked, &progress));
         let builder = builder(self.limits.streams);
         let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             ended = &mut served => return note(ended),
             () = sleep(spread(self.limits.age)) => {}
             () = silence(&asked) => {}
+            () = progress.stalled(self.limits.stall) => return self.given_up(),
             () = self.end.cancelled() => {}
         }
         served.as_mut().graceful_shutdown();
@@ -218,10 +224,18 @@ impl Life {
         }
     }
 
-    fn marked<S>(&self, service: S, asked: &Arc<AtomicBool>) -> Marked<S> {
+    /// Nothing that its calls could still be told would be taken: dropping the connection frees what they hold.
+    fn given_up(&self) {
+        self.metrics().into_iter().for_each(|metrics| metrics.reached(Limit::SendWait));
+        tracing::debug!("a connection took nothing for {:?}: it ends", self.limits.stall);
+        self.end.cancel();
+    }
+
+    fn marked<S>(&self, service: S, asked: &Arc<AtomicBool>, progress: &Progress) -> Marked<S> {
         Marked {
             service,
             asked: Arc::clone(asked),
+            progress: progress.clone(),
             end: ConnectionEnd(self.end.clone()),
             streams: self.counted.clone().map(|replica| Streams {
                 replica,
@@ -237,6 +251,7 @@ impl Life {
 struct Marked<S> {
     service: S,
     asked: Arc<AtomicBool>,
+    progress: Progress,
     end: ConnectionEnd,
     streams: Option<Streams>,
 }
@@ -282,7 +297,11 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Marked<S> {
     fn call(&mut self, mut request: Request<Incoming>) -> S::Future {
         self.asked.store(true, Relaxed);
         let stream = self.streams.as_ref().map(Streams::open);
-        request.extensions_mut().insert(Way { end: self.end.clone(), stream });
+        request.extensions_mut().insert(Way {
+            end: self.end.clone(),
+            progress: self.progress.clone(),
+            stream,
+        });
         self.service.call(request)
     }
 }

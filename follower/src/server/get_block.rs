@@ -10,6 +10,7 @@ use super::{
     api::{Api, read_failed},
     budget::Share,
     message::{AROUND, Field, Pieces},
+    progress::Progress,
 };
 use crate::replica::Kind;
 
@@ -24,7 +25,11 @@ struct Found {
 ///
 /// # Errors
 /// `Unavailable` when the disk no longer holds it; `ResourceExhausted` when too many bytes are in memory.
-pub(super) async fn answer(api: &Arc<Api>, request: &BlockRequest) -> Result<VecDeque<Bytes>, Status> {
+pub(super) async fn answer(
+    api: &Arc<Api>,
+    request: &BlockRequest,
+    progress: &Progress,
+) -> Result<VecDeque<Bytes>, Status> {
     let number = request.block_num.into();
     let with_proof = request.include_proof == Some(true) && api.replica.has_proof(number);
     let block = if with_proof { None } else { api.replica.at_hand(Kind::Block, number) };
@@ -32,7 +37,7 @@ pub(super) async fn answer(api: &Arc<Api>, request: &BlockRequest) -> Result<Vec
         Some(block) => at_hand(api, number, block)?,
         None => Box::pin(from_disk(api, number, with_proof)).await?,
     };
-    Ok(encode(found))
+    Ok(encode(found, progress))
 }
 
 fn at_hand(api: &Api, number: BlockNumber, block: Bytes) -> Result<Found, Status> {
@@ -55,11 +60,11 @@ fn read(api: &Api, number: BlockNumber, with_proof: bool) -> Result<Found, Statu
     Ok(Found { share, block: read(Kind::Block)?, proof })
 }
 
-fn encode(found: Found) -> VecDeque<Bytes> {
+fn encode(found: Found, progress: &Progress) -> VecDeque<Bytes> {
     let fields = [(1, found.block), (2, found.proof)];
     let fields: Vec<_> =
         fields.into_iter().filter_map(|(tag, bytes)| Some(Field::Bytes(tag, bytes?))).collect();
     let mut pieces = Pieces::with_room(fields.iter().map(Field::len).sum());
     pieces.add_fields(&fields);
-    found.share.cover(pieces.finish())
+    found.share.cover(pieces.finish(), progress)
 }

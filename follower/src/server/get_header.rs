@@ -6,14 +6,15 @@ use tidemark_store::BlockNumber;
 use tidemark_wire::rpc::{BlockHeaderByNumberRequest, BlockHeaderByNumberResponse};
 use tonic::Status;
 
-use super::api::read_failed;
-use crate::replica::Replica;
+use super::api::{Api, read_failed};
+use crate::replica::Kind;
 
 /// The answer; no field is set for a block that is unknown or to come. Without a number, that of the latest block.
 pub(super) async fn answer(
-    replica: &Arc<Replica>,
+    api: &Arc<Api>,
     request: &BlockHeaderByNumberRequest,
 ) -> Result<BlockHeaderByNumberResponse, Status> {
+    let replica = &api.replica;
     let name = replica.format().name();
     let Some(headers) = replica.format().headers() else {
         return Err(Status::unimplemented(format!(
@@ -22,6 +23,9 @@ pub(super) async fn answer(
     };
     let tip = replica.published();
     let Some(number) = request.block_num.map(BlockNumber::new).or(tip) else { return Ok(Default::default()) };
+    let len = replica.blocking(move |replica| replica.len_of(Kind::Block, number)).await;
+    let len = len.map_err(|error| read_failed(number, &error))?.unwrap_or(0);
+    let _share = api.share_now(len)?;
     let block = replica.block(number).await.map_err(|error| read_failed(number, &error))?;
     let Some(block) = block else { return Ok(Default::default()) };
     let block_header = headers.header(&block);

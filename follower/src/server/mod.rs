@@ -16,6 +16,7 @@ mod health;
 mod message;
 mod min_height;
 mod outlet;
+mod progress;
 mod rpc;
 mod status;
 mod subscription;
@@ -57,6 +58,7 @@ const fn of_connections(limits: LimitArgs) -> ConnectionLimits {
         count: limits.max_connections,
         age: limits.max_connection_age,
         streams: limits.max_streams_per_connection,
+        stall: limits.max_send_wait.saturating_mul(2),
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, codegen::Bytes};
 
-use super::{body::next_piece, connections::ConnectionEnd};
+use super::{body::next_piece, progress::Progress};
 use crate::{
     metrics::{Limit, Open},
     replica::Replica,
@@ -45,13 +45,15 @@ pub(super) struct Outlet {
     state: Arc<Mutex<State>>,
     source: Option<Source>,
     ended: Option<OnEnd>,
+    progress: Progress,
     _watch: AbortOnDropHandle<()>,
 }
 
-/// How long a client may leave something untaken, and what else ends then.
+/// How long a client may leave something untaken, and what is told of it.
 pub(super) struct Patience {
     pub(super) wait: Duration,
-    pub(super) connection: ConnectionEnd,
+    /// That of the connection.
+    pub(super) progress: Progress,
     pub(super) replica: Arc<Replica>,
 }
 
@@ -64,8 +66,9 @@ impl Outlet {
         patience: Patience,
     ) -> Self {
         let state = Arc::new(Mutex::new(State { pieces, slot, ..State::default() }));
+        let progress = patience.progress.clone();
         let watch = AbortOnDropHandle::new(tokio::spawn(watch(Arc::clone(&state), patience)));
-        Self { state, source, ended: None, _watch: watch }
+        Self { state, source, ended: None, progress, _watch: watch }
     }
 
     /// Has `ended` told the status that ends the response.
@@ -87,6 +90,7 @@ impl Outlet {
         loop {
             let next = lock(&self.state).take();
             if let Some(next) = next {
+                self.progress.moved();
                 return Poll::Ready(next);
             }
             let Some(source) = &mut self.source else { return Poll::Ready(Err(Status::ok(""))) };
@@ -130,9 +134,9 @@ impl State {
     }
 }
 
-/// Ends the response when it is left untaken, and the connection when not even that is taken.
+/// Ends the response when it is left untaken; its end is then held for the client, too.
 async fn watch(state: Arc<Mutex<State>>, patience: Patience) {
-    let Patience { wait, connection, replica } = patience;
+    let Patience { wait, progress, replica } = patience;
     loop {
         let next = lock(&state).look(Instant::now(), wait);
         match next {
@@ -142,10 +146,8 @@ async fn watch(state: Arc<Mutex<State>>, patience: Patience) {
     }
     replica.metrics.serving.reached(Limit::SendWait);
     tracing::debug!("a response was left untaken for {wait:?}: it ends");
-    tokio::time::sleep(wait).await;
-    if lock(&state).end.is_some() {
-        connection.0.cancel();
-    }
+    let _held = progress.hold();
+    std::future::pending::<()>().await;
 }
 
 #[cfg(test)]

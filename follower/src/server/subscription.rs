@@ -18,6 +18,7 @@ use super::{
     connections::{ConnectionEnd, Way},
     message::{AROUND, Field, Pieces},
     outlet::{Outlet, Patience},
+    progress::Progress,
     rpc::Rpc,
     status::not_yet,
 };
@@ -51,14 +52,21 @@ pub(super) fn open(
         Status::resource_exhausted("maximum subscriptions reached")
     })?;
     let slot = (slot, Open::on(&metrics.subscriptions));
-    let connection = extensions.get::<Way>().cloned().unwrap_or_default().end;
-    let (tips, end) = (api.replica.watch_tips(), connection.clone());
-    let cursor = Cursor { api: Arc::clone(api), kind, next: from, tips, end, rewound: api.replica.rewound() };
+    let Way { end, progress, .. } = extensions.get().cloned().unwrap_or_default();
+    let cursor = Cursor {
+        api: Arc::clone(api),
+        kind,
+        next: from,
+        tips: api.replica.watch_tips(),
+        end,
+        progress: progress.clone(),
+        rewound: api.replica.rewound(),
+    };
     let batches = stream::unfold(cursor, |mut cursor| async {
         let batch = cursor.batch().await;
         Some((batch, cursor))
     });
-    let patience = Patience { wait: api.limits.max_send_wait, connection, replica: Arc::clone(&api.replica) };
+    let patience = Patience { wait: api.limits.max_send_wait, progress, replica: Arc::clone(&api.replica) };
     let outlet = Outlet::new(VecDeque::new(), Some(batches.boxed()), Some(slot), patience);
     let replica = Arc::clone(&api.replica);
     Ok(AnswerBody::outlet(outlet.on_end(move |end| replica.metrics.serving.ended(rpc(kind), end.code()))))
@@ -88,6 +96,7 @@ struct Cursor {
     next: BlockNumber,
     tips: watch::Receiver<Tips>,
     end: ConnectionEnd,
+    progress: Progress,
     rewound: CancellationToken,
 }
 
@@ -175,7 +184,7 @@ impl Cursor {
             }
             self.next = self.next.next();
         }
-        batch.share.cover(pieces.finish())
+        batch.share.cover(pieces.finish(), &self.progress)
     }
 }
 
