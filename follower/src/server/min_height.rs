@@ -44,11 +44,13 @@ fn decide(
 
 /// The height that metadata asks for.
 pub(super) fn asked(metadata: &MetadataMap) -> Result<Option<BlockNumber>, Status> {
-    let Some(value) = metadata.get(METADATA) else { return Ok(None) };
+    let mut values = metadata.get_all(METADATA).into_iter();
+    let Some(value) = values.next() else { return Ok(None) };
     let number = value.to_str().ok().and_then(|text| text.parse().ok()).map(BlockNumber::new);
-    let refusal =
-        || Status::invalid_argument(format!("{METADATA} is no block number: write 0 to {}", u32::MAX));
-    number.map(Some).ok_or_else(refusal)
+    let refusal = || {
+        Status::invalid_argument(format!("{METADATA} is not one block number: write 0 to {}, once", u32::MAX))
+    };
+    number.filter(|_| values.next().is_none()).map(Some).ok_or_else(refusal)
 }
 
 /// The time that `grpc-timeout` gives, as in `100m`; none if it is not there or makes no sense.
@@ -159,6 +161,9 @@ mod tests {
             let refused = asked(&metadata(METADATA, text)).expect_err(text);
             assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{text}");
         }
+        let mut twice = metadata(METADATA, "17");
+        twice.append(METADATA, "17".parse().expect("ASCII"));
+        assert!(asked(&twice).is_err(), "which of them counts?");
     }
 
     #[test]
