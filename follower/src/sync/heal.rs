@@ -6,7 +6,7 @@ use tidemark_store::BlockNumber;
 use tokio::time::{Instant, sleep};
 use tonic::codegen::Bytes;
 
-use super::{Trouble, backoff::Backoff, engine::Reach, link::Link, turns::Turns};
+use super::{Trouble, backoff::Backoff, engine::Reach, link::Link, proof, turns::Turns};
 use crate::{
     replica::{Batch, Replica},
     upstream::{Connector, UpstreamError},
@@ -133,7 +133,7 @@ impl<C: Connector> Healer<C> {
         }
         while let Some(number) = self.replica.lost_proof() {
             let answer = link.block(number, true).await.map_err(Trouble::at(number))?;
-            let Some(proof) = answer.proof else { break };
+            let Some(proof) = proof::of_our_block(&self.replica, number, answer)? else { break };
             let proofs = vec![(number, proof)];
             self.replica.commit(Batch { proofs, ..Batch::default() }).await?;
         }

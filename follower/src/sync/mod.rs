@@ -23,6 +23,7 @@ mod mode;
 mod pacer;
 mod poll;
 mod poll_proofs;
+mod proof;
 mod pulse;
 mod queue;
 mod session;

@@ -14,6 +14,7 @@ use super::{
     Trouble,
     link::Link,
     pacer::ProofPacer,
+    proof,
     queue::{Item, Queue},
     session::Context,
 };
@@ -128,9 +129,9 @@ async fn fetch<U: Upstream>(
     number: BlockNumber,
 ) -> Result<(BlockNumber, Option<Bytes>), Trouble> {
     let answer = link.block(number, true).await.map_err(Trouble::at(number))?;
-    let redundant = answer.block.map_or(0, |block| block.len()) as u64;
+    let redundant = answer.block.as_ref().map_or(0, Bytes::len) as u64;
     let fetched = redundant + answer.proof.as_ref().map_or(0, Bytes::len) as u64;
     replica.metrics.bytes_redundant.inc_by(redundant);
     replica.metrics.bytes_fetched.inc_by(fetched);
-    Ok((number, answer.proof))
+    Ok((number, proof::of_our_block(replica, number, answer)?))
 }

@@ -143,6 +143,23 @@ async fn other_bytes_never_heal_a_block() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_proof_is_never_taken_from_another_chain() {
+    let (wrong, right) = (upstream().await, upstream().await);
+    let follower = follow(&[&wrong.url(), &right.url()], |args| small(args, SyncMode::Poll)).await;
+    proven(follower.rpc, LAST).await;
+    let ours = right.read(|script| script.proofs[&SPOILT].clone());
+    wrong.change(|script| {
+        script.blocks.insert(SPOILT, Bytes::from_static(b"something else"));
+        script.proofs.insert(SPOILT, Bytes::from_static(b"the proof of something else"));
+    });
+    spoil(follower.data_dir(), &ours);
+    let request = BlockRequest { block_num: SPOILT, include_proof: Some(true) };
+    let read = async || api(follower.rpc).await.get_block_by_number(request).await.ok()?.into_inner().proof;
+    assert_eq!(read().await, None, "the damage is met");
+    assert_eq!(eventually("the proof is read again", read).await, ours);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_scrubber_finds_what_nobody_reads() {
     let upstream = upstream().await;
     let scrubbing = |args: &mut FollowArgs| {
