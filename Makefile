@@ -39,7 +39,7 @@ test-full: ## The same, and half a million crashes of the store
 	@TIDEMARK_CRASH_REOPENINGS=500000 scripts/test
 
 fuzz: ## Try FUZZ_CASES (default 20000) hostile inputs on each decoder of outside bytes
-	@PROPTEST_CASES=$(or $(FUZZ_CASES),20000) cargo test --quiet -p tidemark-store -p tidemark-follower --lib fuzz
+	@PROPTEST_CASES=$(or $(FUZZ_CASES),20000) cargo test --quiet -p tidemark-store -p tidemark-follower --features tidemark-follower/miden --lib fuzz
 
 lint: ## Check formatting, lints, docs and licences
 	@scripts/lint

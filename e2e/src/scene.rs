@@ -32,7 +32,7 @@ pub enum Primary {
 impl Primary {
     fn format(&self) -> &'static str {
         match self {
-            Self::Replay => "opaque",
+            Self::Replay => "miden",
             Self::Native { .. } => "native",
         }
     }

@@ -21,7 +21,8 @@ pub(super) async fn answer(
             "the format {name} knows no block headers: ask for the block with GetBlockByNumber"
         )));
     };
-    let tip = replica.published();
+    // From the store itself, as `Replica/Tips` is: whoever saw a tip there finds its header here.
+    let tip = replica.tips().published;
     let Some(number) = request.block_num.map(BlockNumber::new).or(tip) else { return Ok(Default::default()) };
     let len = replica.blocking(move |replica| replica.len_of(Kind::Block, number)).await;
     let len = len.map_err(|error| read_failed(number, &error))?.unwrap_or(0);

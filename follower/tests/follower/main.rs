@@ -14,6 +14,8 @@ mod hostile;
 mod killing;
 mod limits;
 mod loops;
+#[cfg(feature = "miden")]
+mod miden;
 mod network;
 mod process;
 mod protocols;

@@ -125,6 +125,8 @@ pub enum ChainFormat {
     /// Any bytes: a block's number is the position it was asked for at.
     #[default]
     Opaque,
+    /// The Miden chain, protocol version 0.15: signature, body and the whole chain before each block are checked.
+    Miden,
 }
 
 impl ChainFormat {
@@ -133,6 +135,7 @@ impl ChainFormat {
         match self {
             Self::Native => "native",
             Self::Opaque => "opaque",
+            Self::Miden => "miden",
         }
     }
 }

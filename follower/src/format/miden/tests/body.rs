@@ -21,19 +21,19 @@ fn note_header(number: u32) -> NoteHeader {
     NoteHeader::new(details, NoteMetadata::new(metadata, &NoteAttachments::empty()))
 }
 
-fn note(number: u32) -> OutputNote {
+pub(super) fn note(number: u32) -> OutputNote {
     OutputNote::Private(
         PrivateOutputNote::new(note_header(number), NoteAttachments::empty()).expect("private"),
     )
 }
 
-fn transaction(number: u32) -> TransactionHeader {
+pub(super) fn transaction(number: u32) -> TransactionHeader {
     let fee = FungibleAsset::new(faucet(), 1).expect("an asset");
     let state = Word::from([number, 0, 0, 2]);
     TransactionHeader::new(faucet(), state, state, InputNotes::default(), vec![note_header(number)], fee)
 }
 
-fn body(notes: OutputNoteBatch, transactions: Vec<TransactionHeader>) -> BlockBody {
+pub(super) fn body(notes: OutputNoteBatch, transactions: Vec<TransactionHeader>) -> BlockBody {
     let transactions = OrderedTransactionHeaders::new_unchecked(transactions);
     BlockBody::new_unchecked(vec![], vec![notes], vec![], transactions)
 }
@@ -45,7 +45,7 @@ fn with_body(body: &[u8]) -> Vec<u8> {
 }
 
 /// Block N with that body, which its header commits to and the validator signed.
-fn made(body: &BlockBody) -> Vec<u8> {
+pub(super) fn made(body: &BlockBody) -> Vec<u8> {
     let mut block = with_body(&body.to_bytes());
     block[136..168].copy_from_slice(&body.compute_block_note_tree().root().as_bytes());
     block[168..200].copy_from_slice(&body.transaction_commitment().as_bytes());

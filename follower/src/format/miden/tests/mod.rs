@@ -2,6 +2,8 @@
 
 mod body;
 mod forged;
+mod fuzz;
+mod headers;
 mod kept;
 mod mutated;
 
