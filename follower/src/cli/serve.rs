@@ -17,7 +17,7 @@ pub struct ServeArgs {
     /// Space is allocated ahead in segments of a 64th of that, 8 MiB to 256 MiB each.
     #[arg(long, env = "TIDEMARK_VOLUME_SIZE", value_name = "SIZE")]
     pub volume_size: Option<ByteSize>,
-    /// Address of the gRPC port that readers and other followers use. [::] is IPv4 too, and that alone on hosts without
+    /// Address of the gRPC port that readers and other followers use. `[::]` is IPv4 too, and that alone on hosts without
     /// IPv6.
     #[arg(long, env = "TIDEMARK_LISTEN", value_name = "ADDR", default_value = "[::]:57291")]
     pub listen: SocketAddr,
