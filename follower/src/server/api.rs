@@ -104,7 +104,7 @@ impl Api {
     /// What a call gets that finds no room.
     pub(super) fn busy(&self) -> Status {
         let limit = self.limits.max_response_bytes;
-        Status::resource_exhausted(format!("{limit} of responses are on their way already: ask again later"))
+        Status::resource_exhausted(format!("{limit} of responses are on their way already. Wait for 1s"))
     }
 
     /// Answers one request, whatever it asks for.

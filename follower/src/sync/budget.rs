@@ -51,9 +51,11 @@ impl Budget {
 
     /// The upstream asked to wait; says whether it is worth it.
     pub(super) fn told_to_wait(&mut self, wait: Duration, now: Instant) -> bool {
-        self.not_before = now.checked_add(wait);
+        let known = self.not_before.map_or(now, |known| known.max(now));
+        let until = now.checked_add(wait).map_or(known, |until| until.max(known));
+        self.not_before = Some(until);
         self.tokens = self.tokens.min(0.0);
-        self.waits = self.waits.saturating_add(wait);
+        self.waits = self.waits.saturating_add(until - known);
         self.waits <= LONGEST_PATIENCE
     }
 }
@@ -100,11 +102,14 @@ mod tests {
         let mut budget = Budget::new(10);
         assert!(budget.told_to_wait(seconds(3), now));
         assert!(budget.take(now) >= now + seconds(3));
-        assert!(budget.told_to_wait(seconds(3), now) && budget.told_to_wait(seconds(3), now));
-        assert!(!budget.told_to_wait(seconds(3), now));
+        assert!((0..8).all(|_| budget.told_to_wait(seconds(3), now)), "calls in flight wait at once");
+        assert!(budget.told_to_wait(seconds(1), now) && budget.take(now) >= now + seconds(3));
+        let again = |n: u64| now + seconds(3 * n);
+        assert!(budget.told_to_wait(seconds(3), again(1)) && budget.told_to_wait(seconds(3), again(2)));
+        assert!(!budget.told_to_wait(seconds(3), again(3)));
         budget.answered(None);
-        assert!(budget.told_to_wait(seconds(3), now));
-        assert!(!budget.told_to_wait(seconds(60), now));
-        assert!(budget.take(now) >= now + seconds(60), "a refusal's wait is kept too");
+        assert!(budget.told_to_wait(seconds(3), again(4)));
+        assert!(!budget.told_to_wait(seconds(60), again(4)));
+        assert!(budget.take(again(4)) >= again(4) + seconds(60), "a refusal's wait is kept too");
     }
 }

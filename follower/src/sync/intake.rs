@@ -70,8 +70,8 @@ impl Intake {
     /// Checks a group and commits what is good before the first trouble, after which the intake has had its day.
     pub(super) async fn take(&mut self, group: Vec<Result<Fetched, Trouble>>) -> Result<(), Trouble> {
         let (good, checked) = self.check(group).await?;
-        if !good.blocks.is_empty() {
-            self.replica.commit(good).await?;
+        if !good.is_empty() {
+            self.replica.commit(batch(good)).await?;
         }
         checked
     }
@@ -83,11 +83,8 @@ impl Intake {
         group: Vec<Result<Fetched, Trouble>>,
     ) -> Result<(), Trouble> {
         let (good, checked) = self.check(group).await?;
-        for block in good.blocks {
-            queue.put(Item::Block(block)).await;
-        }
-        for (number, bytes) in good.proofs {
-            queue.put(Item::Proof { number, bytes }).await;
+        for (block, proof) in good {
+            queue.put(Item::Block { block, proof }).await;
         }
         checked
     }
@@ -96,7 +93,7 @@ impl Intake {
     async fn check(
         &mut self,
         group: Vec<Result<Fetched, Trouble>>,
-    ) -> Result<(Batch, Result<(), Trouble>), Trouble> {
+    ) -> Result<(Vec<Checked>, Result<(), Trouble>), Trouble> {
         let (fetched, trouble) = self.until_trouble(group);
         let bytes: usize = fetched.iter().map(Fetched::len).sum();
         self.replica.metrics.bytes_fetched.inc_by(bytes as u64);
@@ -107,7 +104,7 @@ impl Intake {
         self.chain = Some(chain);
         self.next = facts.last().map_or(self.next, |last| last.number.next());
         let trouble = checked.map_err(Trouble::from).and(trouble.map_or(Ok(()), Err));
-        Ok((batch(&facts, fetched), trouble))
+        Ok((facts.iter().zip(fetched).map(checked_block).collect(), trouble))
     }
 
     /// What came before the first trouble, and that trouble.
@@ -115,11 +112,10 @@ impl Intake {
         let mut fetched = Vec::with_capacity(group.len());
         for (number, item) in (self.next.get()..).zip(group) {
             match item {
-                Ok(item) if item.block.len() > self.max_block => {
-                    let detail = format!("it has {} bytes", item.block.len());
-                    return (fetched, Some(Trouble::TooLarge { number: number.into(), detail }));
-                }
-                Ok(item) => fetched.push(item),
+                Ok(item) => match within(self.max_block, number.into(), &item) {
+                    Ok(()) => fetched.push(item),
+                    Err(trouble) => return (fetched, Some(trouble)),
+                },
                 Err(trouble) => return (fetched, Some(trouble)),
             }
         }
@@ -127,12 +123,37 @@ impl Intake {
     }
 }
 
-fn batch(facts: &[BlockFacts], fetched: Vec<Fetched>) -> Batch {
+fn within(most: usize, number: BlockNumber, item: &Fetched) -> Result<(), Trouble> {
+    if item.block.len() > most {
+        return Err(Trouble::TooLarge { number, detail: format!("it has {} bytes", item.block.len()) });
+    }
+    item.proof.as_ref().map_or(Ok(()), |proof| proof_within(most, number, proof.len()))
+}
+
+/// Refuses a proof that no follower of this one would get.
+///
+/// # Errors
+/// `TooLarge`.
+pub(super) fn proof_within(most: usize, number: BlockNumber, len: usize) -> Result<(), Trouble> {
+    if len <= most {
+        return Ok(());
+    }
+    Err(Trouble::TooLarge { number, detail: format!("its proof has {len} bytes") })
+}
+
+/// A block that was checked, and its proof if that came along.
+type Checked = (CheckedBlock, Option<Bytes>);
+
+fn checked_block((facts, fetched): (&BlockFacts, Fetched)) -> Checked {
+    let proof = fetched.proof.filter(|_| facts.number != BlockNumber::GENESIS);
+    (CheckedBlock { number: facts.number, hash: facts.hash, bytes: fetched.block }, proof)
+}
+
+fn batch(good: Vec<Checked>) -> Batch {
     let mut batch = Batch::default();
-    for (facts, fetched) in facts.iter().zip(fetched) {
-        let proof = fetched.proof.filter(|_| facts.number != BlockNumber::GENESIS);
-        batch.blocks.push(CheckedBlock { number: facts.number, hash: facts.hash, bytes: fetched.block });
-        batch.proofs.extend(proof.map(|proof| (facts.number, proof)));
+    for (block, proof) in good {
+        batch.proofs.extend(proof.map(|proof| (block.number, proof)));
+        batch.blocks.push(block);
     }
     batch
 }

@@ -12,6 +12,7 @@ use tonic::codegen::Bytes;
 
 use super::{
     Trouble,
+    intake::proof_within,
     link::Link,
     pacer::ProofPacer,
     proof,
@@ -120,18 +121,21 @@ fn questions<'a, U: Upstream>(
     context: &'a Context,
     wanted: &[BlockNumber],
 ) -> Vec<Question<'a>> {
-    wanted.iter().map(|number| fetch(link, &context.replica, *number).boxed()).collect()
+    wanted.iter().map(|number| fetch(link, context, *number).boxed()).collect()
 }
 
 async fn fetch<U: Upstream>(
     link: &Link<U>,
-    replica: &Replica,
+    context: &Context,
     number: BlockNumber,
 ) -> Result<(BlockNumber, Option<Bytes>), Trouble> {
+    let replica = &context.replica;
     let answer = link.block(number, true).await.map_err(Trouble::at(number))?;
     let redundant = answer.block.as_ref().map_or(0, Bytes::len) as u64;
     let fetched = redundant + answer.proof.as_ref().map_or(0, Bytes::len) as u64;
     replica.metrics.bytes_redundant.inc_by(redundant);
     replica.metrics.bytes_fetched.inc_by(fetched);
-    Ok((number, proof::of_our_block(replica, number, answer)?))
+    let proof = proof::of_our_block(replica, number, answer)?;
+    proof_within(context.max_block, number, proof.as_ref().map_or(0, Bytes::len))?;
+    Ok((number, proof))
 }

@@ -17,15 +17,25 @@ const BYTES: u32 = 8 << 20;
 /// What is to be written; it has been checked.
 #[derive(Debug, Clone)]
 pub(super) enum Item {
-    Block(CheckedBlock),
-    Proof { number: BlockNumber, bytes: Bytes },
+    /// A block with its proof, if that came along: written together, so that nobody asks for the proof again meanwhile.
+    Block {
+        block: CheckedBlock,
+        proof: Option<Bytes>,
+    },
+    Proof {
+        number: BlockNumber,
+        bytes: Bytes,
+    },
 }
 
 impl Item {
     /// How much of the room it takes: one that is larger than all room takes all of it.
     fn size(&self) -> u32 {
-        let (Self::Block(CheckedBlock { bytes, .. }) | Self::Proof { bytes, .. }) = self;
-        u32::try_from(bytes.len()).unwrap_or(BYTES).clamp(1, BYTES)
+        let len = match self {
+            Self::Block { block, proof } => block.bytes.len() + proof.as_ref().map_or(0, Bytes::len),
+            Self::Proof { bytes, .. } => bytes.len(),
+        };
+        u32::try_from(len).unwrap_or(BYTES).clamp(1, BYTES)
     }
 }
 
@@ -70,7 +80,10 @@ impl Waiting {
             items += 1;
             bytes += item.size();
             match item {
-                Item::Block(block) => batch.blocks.push(block),
+                Item::Block { block, proof } => {
+                    batch.proofs.extend(proof.map(|proof| (block.number, proof)));
+                    batch.blocks.push(block);
+                }
                 Item::Proof { number, bytes } => batch.proofs.push((number, bytes)),
             }
             let full = items >= ITEMS || bytes >= BYTES;
@@ -89,7 +102,8 @@ mod tests {
 
     fn block(number: u32, len: usize) -> Item {
         let bytes = Bytes::from(vec![0; len]);
-        Item::Block(CheckedBlock { number: number.into(), hash: BlockHash::of(&bytes), bytes })
+        let block = CheckedBlock { number: number.into(), hash: BlockHash::of(&bytes), bytes };
+        Item::Block { block, proof: None }
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use tokio::{sync::watch, time::timeout};
 use super::{
     Trouble,
     gather::gather,
-    intake::{Fetched, Intake},
+    intake::{Fetched, Intake, proof_within},
     link::Link,
     queue::{Item, Queue},
     session::Context,
@@ -103,6 +103,10 @@ fn received(
     let numbered = (first.get()..).map(BlockNumber::new).zip(group);
     let fetched = numbered.map(|(number, item)| {
         let item = item.map_err(Trouble::at(number))?;
+        if item.tip < number {
+            let text = format!("it sent block {number}, which is above the tip {} that it names", item.tip);
+            return Err(UpstreamError::Failed(text).into());
+        }
         Ok(Fetched { block: item.block, proof: None })
     });
     fetched.collect()
@@ -168,6 +172,7 @@ async fn take(
                 format!("it sent the proof of block {} where that of block {next} was due", item.number);
             return Err(UpstreamError::Failed(text).into());
         }
+        proof_within(context.max_block, item.number, item.proof.len())?;
         held(tips, item.number).await;
         queue.put(Item::Proof { number: item.number, bytes: item.proof }).await;
         *next = item.number.next();

@@ -93,6 +93,34 @@ async fn polling_a_proven_chain_costs_next_to_nothing_twice() {
     assert!(fetched >= 200 * 500 && redundant * 100 <= fetched, "{redundant} of {fetched} bytes");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn polling_a_proven_chain_of_blocks_that_fill_the_queue_costs_nothing_twice() {
+    let mut script = Script::native(0);
+    script.extend(40, &vec![7; 1 << 20]);
+    script.proofs = (1..=40).map(|number| (number, Bytes::from_static(&[1; 500]))).collect();
+    let upstream = Scripted::start(script).await;
+    let follower = follow(&[&upstream.url()], |_| {}).await;
+    proven(follower.rpc, 40).await;
+    assert_eq!(counted(&follower, "redundant_bytes").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_that_no_follower_of_this_one_would_get_is_not_taken() {
+    for mode in [SyncMode::Poll, SyncMode::Subscribe] {
+        let mut script = Script::native(3);
+        script.proofs = [(1, Bytes::from(vec![1; 100 << 10]))].into();
+        let upstream = Scripted::start(script).await;
+        let follower = follow(&[&upstream.url()], |args| {
+            args.sync = mode;
+            args.serve.limits.max_block_size = ByteSize(64 << 10);
+        })
+        .await;
+        let refused = in_state(follower.rpc, ReplicaState::BlockTooLarge).await;
+        assert!(refused.state_detail.contains("its proof has 102400 bytes"), "{}", refused.state_detail);
+        assert_eq!(refused.proven_tip, None);
+    }
+}
+
 /// A chain like one of 1 MiB blocks each second with proofs 20 s late, in a tenth of the time and of the size; how many
 /// bytes its blocks have, and how many bytes were fetched twice.
 async fn at_the_live_edge(mode: SyncMode) -> (u64, u64) {
