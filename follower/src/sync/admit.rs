@@ -1,6 +1,6 @@
 //! Nothing is taken from an upstream before it is known to hold the same chain.
 
-use std::sync::PoisonError;
+use std::sync::{PoisonError, atomic::Ordering::Relaxed};
 
 use tidemark_store::{BlockHash, BlockNumber, Commitment};
 
@@ -76,6 +76,7 @@ async fn same_chain<U: Upstream>(
     held: BlockNumber,
     tip: BlockNumber,
 ) -> Result<(), Trouble> {
+    let highest = context.highest.fetch_max(held.get(), Relaxed).max(held.get()).into();
     let Some(ours) = context.ours(held) else { return Ok(()) };
     let theirs = match peer.and_then(|peer| peer.hash) {
         Some(hash) => hash,
@@ -85,7 +86,7 @@ async fn same_chain<U: Upstream>(
         return Ok(());
     }
     let common = last_common(link, context, Fork { number: held, ours, theirs, common: None }, tip).await?;
-    match context.on_fork.rewinds_to(held, common) {
+    match context.on_fork.rewinds_to(highest, common) {
         Some(common) => rewind(context, held, common).await,
         None => Err(Trouble::Diverged { number: held, ours, theirs, common: common.into() }),
     }

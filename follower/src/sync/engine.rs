@@ -1,7 +1,7 @@
 //! Keeps one session at a time, moves on to the next upstream when one ends badly, and paces the attempts.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicU32},
     time::{Duration, Instant},
 };
 
@@ -97,6 +97,7 @@ impl<C: Connector> Engine<C> {
             max_block: options.max_block,
             pulse: Mutex::new(Pulse::new(Instant::now())),
             fork: Mutex::default(),
+            highest: AtomicU32::default(),
         };
         Self {
             upstreams: upstreams.into_iter().map(slot).collect(),

@@ -14,10 +14,10 @@ pub enum OnFork {
 }
 
 impl OnFork {
-    /// The block to rewind to when the tip is `held` and `common` the last block both hold; none: halt.
-    pub(super) fn rewinds_to(self, held: BlockNumber, common: Option<BlockNumber>) -> Option<BlockNumber> {
+    /// The block to rewind to when `highest` is the highest tip there was and `common` the last block both hold; none: halt.
+    pub(super) fn rewinds_to(self, highest: BlockNumber, common: Option<BlockNumber>) -> Option<BlockNumber> {
         let Self::Rewind(most) = self else { return None };
-        common.filter(|common| held.get().saturating_sub(common.get()) <= most)
+        common.filter(|common| highest.get().saturating_sub(common.get()) <= most)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     future::pending,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32},
     time::{Duration, Instant},
 };
 
@@ -35,6 +35,9 @@ pub(super) struct Context {
     pub(super) pulse: Mutex<Pulse>,
     /// The fork found last, so that it is looked for once.
     pub(super) fork: Mutex<Option<Fork>>,
+    /// The highest block held when a session began, from which `--on-fork rewind:K` counts: upstream after upstream could
+    /// take the chain away otherwise.
+    pub(super) highest: AtomicU32,
 }
 
 impl Context {

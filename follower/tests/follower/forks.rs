@@ -6,10 +6,12 @@ use tidemark_wire::{
     rpc::BlockSubscriptionRequest,
     v1::{ReplicaState, TipsResponse},
 };
-use tonic::Code;
+use tonic::{Code, codegen::Bytes};
 
 use crate::{
-    harness::{Running, api, check_same_blocks, follow, follow_in, in_state, page, published, tips},
+    harness::{
+        Running, api, check_same_blocks, eventually, follow, follow_in, in_state, page, published, tips,
+    },
     scripted::{Script, Scripted},
 };
 
@@ -151,4 +153,28 @@ async fn readers_of_a_follower_that_rewinds_must_subscribe_again_and_no_block_is
     published(follower.rpc, HELD + 10).await;
     let kept = std::fs::read_dir(follower.data_dir().join("quarantine")).unwrap().count();
     assert!(kept > 0, "what was dropped is kept");
+}
+
+/// Claims forks ever lower down, and has no block to show for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_than_k_blocks_are_given_up_however_often_the_upstream_forks() {
+    let upstream = Scripted::start(Script::native(HELD)).await;
+    let follower = follow(&[&upstream.url()], |_| {}).await;
+    published(follower.rpc, HELD).await;
+    let dir = follower.stop().await;
+    let claim = |lowest: u32| {
+        upstream.change(|script| {
+            script.blocks.retain(|number, _| *number < lowest);
+            (lowest..=HELD + 20)
+                .for_each(|number| drop(script.blocks.insert(number, Bytes::from_static(b"x"))));
+            script.tip = HELD + 20;
+        });
+    };
+    claim(HELD - 4);
+    let follower = follow_in(dir, &[&upstream.url()], |args| args.on_fork = OnFork::Rewind(5)).await;
+    let cut = async || (tips(follower.rpc).await.published_tip == Some(HELD - 5)).then_some(());
+    eventually("the first fork is followed", cut).await;
+    claim(HELD - 9);
+    let halted = in_state(follower.rpc, ReplicaState::Diverged).await;
+    assert_eq!(halted.published_tip, Some(HELD - 5));
 }
