@@ -98,11 +98,11 @@ impl Producer {
     ) -> Result<Self, ProduceError> {
         source.resume(&replica).await?;
         let mut proofs = ProofSchedule::default();
-        let unproven = 1..=replica.published().map_or(0, BlockNumber::get);
+        let unproven = 1..=replica.held().map_or(0, BlockNumber::get);
         let unproven = unproven.map(BlockNumber::new).filter(|number| !replica.has_proof(*number));
         unproven.for_each(|number| proofs.add(number, Instant::now() + options.proof_delay));
         let mut producer = Self { replica, source, options, proofs, done: false };
-        if producer.replica.published().is_none() {
+        if producer.replica.held().is_none() {
             producer.replica.pin(producer.source.genesis()).await?;
             producer.make_block().await?;
         }
@@ -121,7 +121,7 @@ impl Producer {
     }
 
     async fn make_block(&mut self) -> Result<(), ProduceError> {
-        let number = BlockNumber::after(self.replica.published());
+        let number = BlockNumber::after(self.replica.held());
         let block = if self.options.last.is_some_and(|last| number > last) {
             None
         } else {

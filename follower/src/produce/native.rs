@@ -40,7 +40,7 @@ impl BlockSource for NativeSource {
 
     fn resume<'a>(&'a mut self, replica: &'a Arc<Replica>) -> BoxFuture<'a, Result<(), ProduceError>> {
         Box::pin(async move {
-            if let Some(tip) = replica.published() {
+            if let Some(tip) = replica.held() {
                 let block = replica.block(tip).await?.unwrap_or_default();
                 self.parent = Native::commitment(&block);
             }

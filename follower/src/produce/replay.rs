@@ -110,7 +110,7 @@ impl ReplaySource {
     }
 
     fn check_held(&self, replica: &Replica) -> Result<(), ProduceError> {
-        let held = replica.published().map_or(0..0, |tip| 0..tip.next().get());
+        let held = replica.held().map_or(0..0, |tip| 0..tip.next().get());
         for number in held.map(BlockNumber::new) {
             let recorded = self.block(number)?.map(|block| BlockHash::of(&block));
             if recorded.is_none() || recorded != replica.hash_at(number) {
@@ -151,7 +151,7 @@ impl BlockSource for ReplaySource {
     fn resume<'a>(&'a mut self, replica: &'a Arc<Replica>) -> BoxFuture<'a, Result<(), ProduceError>> {
         Box::pin(async move {
             self.check_held(replica)?;
-            let tip = match replica.published() {
+            let tip = match replica.held() {
                 Some(tip) => replica.block(tip).await?.map(|block| (tip, block)),
                 None => None,
             };

@@ -33,7 +33,7 @@ pub(super) fn decide<U>(
     Ok(match tips.max_by_key(|(tip, at)| (*tip, std::cmp::Reverse(*at))) {
         Some((tip, at)) if Some(tip) > held => Decision::Copy(at),
         Some(_) => Decision::Done,
-        None => Decision::Done,
+        None => Decision::Wait("no source has an address".to_owned()),
     })
 }
 
@@ -92,6 +92,11 @@ mod tests {
             let Decision::Wait(why) = check(&[source(OURS, 7), silent()], held) else { panic!("no wait") };
             assert!(why.contains("gone: no answer: refused; leave it out"), "{why}");
         }
+    }
+
+    #[test]
+    fn sources_without_any_address_begin_no_chain() {
+        assert!(matches!(check(&[], None), Decision::Wait(_)));
     }
 
     #[test]

@@ -10,7 +10,13 @@ mod marker;
 mod source;
 mod survey;
 
-use std::{fs::File, io::BufReader, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io::BufReader,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tidemark_store::archive::Reader;
 use tokio::time::sleep;
@@ -100,27 +106,41 @@ async fn from_stores(
     marker: &Marker,
     whole: bool,
 ) -> Result<(), RestoreError> {
-    let mut lenient = whole;
+    let (mut lenient, mut complete) = (whole, None);
     loop {
         let mut surveyed = sources.survey().await;
         if lenient {
             surveyed.retain(is_there);
         }
+        if lenient && surveyed.is_empty() {
+            return Ok(());
+        }
         match decide(&surveyed, replica.genesis(), replica.held())? {
             Decision::Copy(at) => {
                 marker.set().await?;
-                lenient = false;
+                (lenient, complete) = (false, None);
                 copy_from(replica, &surveyed[at]).await?;
-                sleep(options.settle).await;
             }
             Decision::Wait(silent) => {
                 let detail = format!("waiting for every source before a block is made: {silent}");
                 replica.set_state(State::UpstreamUnreachable, &detail);
+                complete = None;
                 sleep(PAUSE).await;
             }
-            Decision::Done => return agree(replica, &surveyed).await,
+            Decision::Done if lenient || has_settled(complete, options.settle) => {
+                return agree(replica, &surveyed).await;
+            }
+            Decision::Done => {
+                complete.get_or_insert_with(Instant::now);
+                sleep(options.settle).await;
+            }
         }
     }
+}
+
+/// Whether nothing came from any source for as long as a living primary could need for a block, whoever began the copy.
+fn has_settled(complete: Option<Instant>, settle: Duration) -> bool {
+    complete.is_some_and(|since| since.elapsed() >= settle)
 }
 
 /// Whether a source answers; one that does not is left out where the directory is whole without it.

@@ -83,7 +83,13 @@ impl ToolError {
             Self::Load(error) => error.is_refusal(),
             Self::Archive(error) => !matches!(error, ArchiveError::Io { .. }),
             Self::Store(error) => {
-                matches!(error, StoreError::Damaged { .. } | StoreError::BadMetadata { .. })
+                matches!(
+                    error,
+                    StoreError::Damaged { .. }
+                        | StoreError::BadMetadata { .. }
+                        | StoreError::OtherFormat { .. }
+                        | StoreError::OtherGenesis { .. }
+                )
             }
             Self::Format(_) => true,
             _ => false,

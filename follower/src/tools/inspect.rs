@@ -21,7 +21,10 @@ struct Report {
     version: u32,
     format: String,
     genesis: String,
-    published: u32,
+    /// The last block held.
+    last: u32,
+    published: Option<u32>,
+    damaged: Vec<u32>,
     proven: Option<u32>,
     file_system_bytes: u64,
     free_bytes: u64,
@@ -71,7 +74,9 @@ pub(super) fn run(args: &InspectArgs) -> Result<Verdict, ToolError> {
         version: reader.version(),
         format: chain.format,
         genesis: chain.genesis.to_string(),
-        published: tip.get(),
+        last: tip.get(),
+        published: reader.tips().published.map(BlockNumber::get),
+        damaged: reader.damaged().into_iter().map(BlockNumber::get).collect(),
         proven: reader.tips().proven.map(BlockNumber::get),
         file_system_bytes: disk.volume().map_err(measured)?,
         free_bytes: store::free_bytes(dir)?,
@@ -164,7 +169,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} chain of genesis {}", self.directory, self.format, self.genesis)?;
         writeln!(f, "  format version {}", self.version)?;
-        writeln!(f, "  blocks 0 to {}, proven up to {}", self.published, report::or_none(self.proven))?;
+        writeln!(f, "  blocks 0 to {}, proven up to {}", self.last, report::or_none(self.proven))?;
+        if let Some(first) = self.damaged.first() {
+            let published = report::or_none(self.published);
+            let count = self.damaged.len();
+            writeln!(
+                f,
+                "  damaged are {count} blocks from block {first} on, so that {published} is the published tip"
+            )?;
+        }
         write!(f, "  {} of {} bytes of the file system are free", self.free_bytes, self.file_system_bytes)?;
         for files in [&self.block_segments, &self.proof_segments, &self.quarantine] {
             files.iter().try_for_each(|file| write!(f, "\n  {file}"))?;

@@ -33,13 +33,13 @@ pub(super) fn open_held(dir: &Path) -> Result<DiskStore, ToolError> {
     Ok(opening::open(&*named(&chain.format)?, dir, None)?)
 }
 
-/// Opens a store for reading, which may be in use: its chain, and its published tip.
+/// Opens a store for reading, which may be in use: its chain, and the last block that is held, damaged or not.
 pub(super) fn open_readable(dir: &Path) -> Result<(StoreReader, Metadata, BlockNumber), ToolError> {
     if !dir.is_dir() {
         return Err(ToolError::NoDirectory { path: dir.to_owned() });
     }
     let reader = StoreReader::open(dir)?;
-    let held = reader.metadata().zip(reader.tips().published);
+    let held = reader.metadata().zip(reader.tips().durable);
     let (chain, tip) = held.ok_or_else(|| ToolError::Empty { path: dir.to_owned() })?;
     Ok((reader, chain, tip))
 }

@@ -105,6 +105,12 @@ impl Migration {
         Ok(Migrated { verified, blocks, findings: checked.findings })
     }
 
+    /// Blocks that were found damaged so far, by earlier runs too.
+    #[must_use]
+    pub fn damaged(&self) -> Vec<BlockNumber> {
+        self.progress.damaged.iter().map(BlockNumber::new).collect()
+    }
+
     /// Replaces the old metadata by the new, durably: from now on the directory is of the newest version. What was not
     /// verified yet is now.
     ///

@@ -7,14 +7,15 @@ use std::{
     time::Duration,
 };
 
+use tempfile::TempDir;
 use tidemark_follower::{cli::FollowArgs, size::ByteSize, sync::SyncMode};
 use tidemark_wire::{blockchain::BlockRequest, v1::ReplicaState};
 use tonic::{Code, Status, codegen::Bytes};
 
 use crate::{
     harness::{
-        Running, api, block, check_same, check_same_blocks, eventually, follow, in_state, page, proven,
-        published, tips,
+        Running, api, block, check_same, check_same_blocks, eventually, follow, in_state, page, produce_in,
+        proven, published, tips,
     },
     scripted::{Script, Scripted},
 };
@@ -182,4 +183,27 @@ async fn the_scrubber_finds_what_nobody_reads() {
     eventually("every proof is held again", sound).await;
     published(follower.rpc, LAST).await;
     check_same(upstream.rpc, follower.rpc, LAST).await;
+}
+
+/// It has no upstream that could heal it; what it makes follows the last block it holds all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_goes_on_above_a_damaged_block_and_starts_again_with_it() {
+    let start = async |dir: TempDir| {
+        produce_in(dir, |args| {
+            args.serve.volume_size = Some(ByteSize(512 << 20));
+            args.serve.limits.block_cache = ByteSize(0);
+        })
+        .await
+    };
+    let primary = start(TempDir::new().unwrap()).await;
+    published(primary.rpc, 10).await;
+    let spoilt = block(&mut api(primary.rpc).await, SPOILT).await.block.expect("held");
+    spoil(primary.data_dir(), &spoilt);
+    eventually("the damage is met", async || refusal(&primary, SPOILT).await).await;
+    let primary = start(primary.stop().await).await;
+    let found = tips(primary.rpc).await;
+    assert_eq!(found.published_tip, Some(SPOILT - 1));
+    let rises =
+        async || (tips(primary.rpc).await.applied_tip > found.applied_tip.map(|n| n + 5)).then_some(());
+    eventually("blocks are made above it", rises).await;
 }

@@ -331,7 +331,11 @@ fn a_directory_of_the_version_before_is_migrated_when_that_is_committed() {
     assert_eq!((&verified["committed"], &verified["version"]), (&false.into(), &before));
     assert!(verified["blocks"].as_u64() > Some(0), "{verified}");
     assert_eq!(report(0, "inspect", dir.path(), &[])["version"], before);
-    let committed = report(0, "migrate", dir.path(), &["--commit"]);
+    let committed = report(2, "migrate", dir.path(), &["--commit"]);
+    assert_eq!(
+        committed["damaged_blocks"], verified["damaged_blocks"],
+        "what an earlier run found is told again"
+    );
     assert_eq!(
         (&committed["committed"], &committed["version"]),
         (&true.into(), &tidemark_store::FORMAT_VERSION.into())
@@ -339,4 +343,11 @@ fn a_directory_of_the_version_before_is_migrated_when_that_is_committed() {
     assert_eq!(report(0, "inspect", dir.path(), &[])["version"], tidemark_store::FORMAT_VERSION);
     let again = report(0, "migrate", dir.path(), &[]);
     assert_eq!((&again["blocks"], &again["committed"]), (&0.into(), &true.into()), "nothing is left to do");
+    let known = report(2, "verify", dir.path(), &[]);
+    assert_eq!(known["blocks"], verified["blocks"], "damage that is known ends no reading: {known}");
+    assert!(known["damage"].as_array().is_some_and(|damage| !damage.is_empty()), "{known}");
+    assert_eq!(report(0, "inspect", dir.path(), &[])["damaged"], verified["damaged_blocks"]);
+    let file = dir.path().join("out.tm");
+    refusal(2, "export", dir.path(), &["--file", file.to_str().unwrap()]);
+    assert!(!file.exists(), "no file is better than one with a hole");
 }
