@@ -2,6 +2,8 @@
 //!
 //! Owns the rule that tips reach readers only after the sync that covers them. Decides nothing about upstreams.
 
+mod batch;
+
 use std::{
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
     time::Instant,
@@ -16,27 +18,8 @@ use tokio::{sync::watch, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::Bytes;
 
+pub use self::batch::{Batch, CheckedBlock};
 use crate::{format::Format, metrics::Metrics, recent::RecentBlocks, state::State};
-
-/// A block that was checked, and hashed on the way.
-#[derive(Debug, Clone)]
-pub struct CheckedBlock {
-    /// Its number.
-    pub number: BlockNumber,
-    /// BLAKE3 of its bytes.
-    pub hash: BlockHash,
-    /// Its bytes.
-    pub bytes: Bytes,
-}
-
-/// Blocks that follow each other, and proofs of any block held or among them.
-#[derive(Debug, Default, Clone)]
-pub struct Batch {
-    /// The blocks in order.
-    pub blocks: Vec<CheckedBlock>,
-    /// Proofs, each with the number of its block.
-    pub proofs: Vec<(BlockNumber, Bytes)>,
-}
 
 /// What can be read by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

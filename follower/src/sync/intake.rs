@@ -151,9 +151,6 @@ fn checked_block((facts, fetched): (&BlockFacts, Fetched)) -> Checked {
 
 fn batch(good: Vec<Checked>) -> Batch {
     let mut batch = Batch::default();
-    for (block, proof) in good {
-        batch.proofs.extend(proof.map(|proof| (block.number, proof)));
-        batch.blocks.push(block);
-    }
+    good.into_iter().for_each(|(block, proof)| batch.add(block, proof));
     batch
 }

@@ -80,10 +80,7 @@ impl Waiting {
             items += 1;
             bytes += item.size();
             match item {
-                Item::Block { block, proof } => {
-                    batch.proofs.extend(proof.map(|proof| (block.number, proof)));
-                    batch.blocks.push(block);
-                }
+                Item::Block { block, proof } => batch.add(block, proof),
                 Item::Proof { number, bytes } => batch.proofs.push((number, bytes)),
             }
             let full = items >= ITEMS || bytes >= BYTES;

@@ -75,15 +75,23 @@ async fn take_blocks<U: Upstream>(
             return Ok(Pause::Ended);
         }
         let group = received(context, intake.next(), group);
-        let mut taking = pin!(intake.queue(queue, group));
-        if let Ok(taken) = timeout(UNREAD, &mut taking).await {
-            taken?;
-        } else {
-            drop(stream);
-            taking.await?;
-            return Ok(Pause::TooFast);
-        }
+        let taking = intake.queue(queue, group);
+        let Some(read_on) = taken(taking, stream).await? else { return Ok(Pause::TooFast) };
+        stream = read_on;
     }
+}
+
+/// Waits until what was received is taken. The stream is handed back, unless it would have stayed unread for too long.
+async fn taken<S>(
+    taking: impl Future<Output = Result<(), Trouble>>,
+    stream: S,
+) -> Result<Option<S>, Trouble> {
+    let mut taking = pin!(taking);
+    if let Ok(taken) = timeout(UNREAD, &mut taking).await {
+        return taken.map(|()| Some(stream));
+    }
+    drop(stream);
+    taking.await.map(|()| None)
 }
 
 /// Notes what a group says of the upstream, and gives each error the number at which it came.
@@ -145,14 +153,9 @@ async fn take_proofs<U: Upstream>(
         }
         let group: Vec<StreamedProof> =
             group.into_iter().collect::<Result<_, _>>().map_err(Trouble::at(*next))?;
-        let mut taking = pin!(take(context, queue, tips, next, group));
-        if let Ok(taken) = timeout(UNREAD, &mut taking).await {
-            taken?;
-        } else {
-            drop(stream);
-            taking.await?;
-            return Ok(Pause::TooFast);
-        }
+        let taking = take(context, queue, tips, next, group);
+        let Some(read_on) = taken(taking, stream).await? else { return Ok(Pause::TooFast) };
+        stream = read_on;
     }
 }
 
