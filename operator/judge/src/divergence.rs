@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Comparison {
     question: Option<Question>,
+    /// When the last question was put.
+    asked_at: Option<Moment>,
     contested: Option<Contested>,
 }
 
@@ -40,14 +42,28 @@ pub(crate) fn compare(set: &mut Set<'_>) {
     report(set);
 }
 
-/// Chooses the height to ask for: the lowest tip of the stores near the reference. One far behind is out for that,
-/// and must not hide a fork of the others above it.
+/// Puts the next question, unless the last one was put less than `compare_every` ago.
 pub(crate) fn ask(set: &mut Set<'_>) {
-    if set.memory.comparison.question.is_none() {
-        let height = near(set).filter_map(|case| case.counted).chain(set.primary).map(|seen| seen.tip).min();
-        set.memory.comparison.question = height.map(|height| Question { height, asked_at: set.now });
+    let (now, comparison) = (set.now, &set.memory.comparison);
+    let due = comparison.asked_at.is_none_or(|at| now.since(at) >= set.policy.compare_every);
+    if comparison.question.is_none()
+        && due
+        && let Some(height) = height(set)
+    {
+        let comparison = &mut set.memory.comparison;
+        (comparison.question, comparison.asked_at) = (Some(Question { height, asked_at: now }), Some(now));
     }
     set.judgement.ask_height = set.memory.comparison.question.map(|question| question.height);
+}
+
+/// The height to ask for: the lowest tip of the stores near the reference. One far behind is out for that, and must
+/// not hide a fork of the others above it. A primary that gives hashes of its own choice only is met where it gave one.
+fn height(set: &Set<'_>) -> Option<BlockNumber> {
+    let lowest = near(set).filter_map(|case| case.counted).chain(set.primary).map(|seen| seen.tip).min()?;
+    let given = set.memory.primary.hashes.iter().map(|known| known.height).filter(|given| *given <= lowest);
+    let primary = set.observed.primary.as_ref().filter(|_| set.primary.is_some());
+    let chooses_itself = primary.is_some_and(|sample| sample.tip_hash.is_none());
+    Some(given.max().filter(|_| chooses_itself).unwrap_or(lowest))
 }
 
 fn near<'s, 'a>(set: &'s Set<'a>) -> impl Iterator<Item = &'s Case<'a>> {

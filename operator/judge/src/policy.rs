@@ -42,6 +42,8 @@ pub struct Policy {
     pub stall_after: Duration,
     /// `forgetAfter`: the exit mark is dropped when nothing has supported it for that long.
     pub forget_after: Duration,
+    /// How much time must pass from one comparison of hashes to the next: zero where a hash costs nothing to ask for.
+    pub compare_every: Duration,
     /// `mode`.
     pub mode: Mode,
     /// `spec.fenced`: out, and without a say, whatever they report.
@@ -64,6 +66,7 @@ impl Default for Policy {
             stale_after: Duration::from_secs(5),
             stall_after: Duration::from_secs(60),
             forget_after: Duration::from_secs(600),
+            compare_every: Duration::ZERO,
             mode: Mode::Enforce,
             fenced: BTreeSet::new(),
         }

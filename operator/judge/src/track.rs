@@ -44,8 +44,10 @@ impl Track {
         true
     }
 
+    /// A store whose tip falls takes back what it said of the blocks above.
     fn record_tip(&mut self, sample: &Sample) {
         let Some(tip) = sample.published else { return };
+        self.hashes.retain(|known| known.height <= tip);
         let Sample { asked_at, received_at, upstream_tip, .. } = *sample;
         self.seen.push(Seen { asked_at, received_at, tip, upstream_tip });
         let surplus = self.seen.len().saturating_sub(SEEN_MAX);
@@ -80,5 +82,39 @@ impl Track {
     /// The highest upstream tip reported by `moment`.
     pub(crate) fn upstream_known_by(&self, moment: Moment) -> Option<BlockNumber> {
         self.seen.iter().filter(|seen| seen.received_at <= moment).filter_map(|seen| seen.upstream_tip).max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Track;
+    use crate::{BlockHash, BlockNumber, HashAt, Moment, Sample};
+    use std::time::Duration;
+
+    #[test]
+    fn a_tip_that_falls_takes_back_what_was_said_of_the_blocks_above() {
+        let mut track = Track::default();
+        for (second, tip) in [(1, 7), (2, 9), (3, 8)] {
+            let at = Moment::new(Duration::from_secs(second));
+            let hash = BlockHash([tip; 32]);
+            let height = BlockNumber(tip.into());
+            let sample = Sample {
+                asked_at: at,
+                received_at: at,
+                container: None,
+                pod_uid: None,
+                boot_id: None,
+                published: Some(height),
+                applied: None,
+                proven: None,
+                genesis: None,
+                tip_hash: None,
+                hash_at: Some(HashAt { height, hash }),
+                upstream_tip: None,
+            };
+            assert!(track.record(&sample));
+        }
+        let heights: Vec<_> = track.hashes.iter().map(|known| known.height.0).collect();
+        assert_eq!(heights, [7, 8]);
     }
 }

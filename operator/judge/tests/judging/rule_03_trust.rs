@@ -1,4 +1,5 @@
 use crate::world::{CHAIN, OTHER_CHAIN, World};
+use std::time::Duration;
 use tidemark_judge::{BlockNumber, Reason};
 
 #[test]
@@ -105,6 +106,41 @@ fn a_diverged_member_returns_when_its_blocks_agree_again() {
     world.set_tips(103, &[103; 3]);
     world.rounds(8);
     assert_eq!(world.reason(0), Reason::InSync);
+}
+
+#[test]
+fn a_primary_that_chooses_the_heights_is_met_there_and_is_right_about_a_fork_of_the_most() {
+    let mut world = World::in_sync(3);
+    world.primary.chooses = Some(101);
+    world.stores.iter_mut().take(2).for_each(|store| store.forks_at = Some(101));
+    world.set_tips(102, &[102; 3]);
+    world.round();
+    world.set_tips(103, &[103; 3]);
+    for _ in 0..8 {
+        world.round();
+        assert_eq!(world.judgement.ask_height, Some(BlockNumber(101)), "the primary's own height");
+        assert!(!world.has_notice("MembersDiverged"), "two of three are a majority: {:?}", world.judgement);
+    }
+    assert!(world.has_notice("Divergence"));
+    world.stores[1].forks_at = None;
+    world.rounds(3);
+    assert!(!world.has_notice("Divergence"));
+    assert_eq!(world.reasons(), [Reason::Diverged, Reason::InSync, Reason::InSync]);
+}
+
+#[test]
+fn comparisons_are_as_far_apart_as_hashes_are_dear() {
+    let mut world = World::in_sync(3);
+    world.policy.compare_every = Duration::from_secs(30);
+    let mut asked = Vec::new();
+    for second in 0..70_u32 {
+        world.set_tips(101 + second, &[101 + second; 3]);
+        world.round();
+        asked.extend(world.judgement.ask_height.map(|height| height.0));
+    }
+    asked.dedup();
+    assert!((2..=3).contains(&asked.len()), "{asked:?}");
+    assert!(asked.windows(2).all(|pair| pair[1] - pair[0] >= 30), "{asked:?}");
 }
 
 fn fork_without_primary(replicas: u32, forked: usize) -> World {

@@ -22,13 +22,23 @@ pub(crate) struct Store {
     /// Blocks from this height on are another fork's.
     pub(crate) forks_at: Option<u32>,
     pub(crate) upstream: Option<u32>,
+    /// It gives the hash at this height of its own choice, and no other.
+    pub(crate) chooses: Option<u32>,
     pub(crate) answers: bool,
     pub(crate) boot: u32,
 }
 
 impl Store {
     fn at(tip: u32) -> Self {
-        Self { tip: Some(tip), genesis: CHAIN, forks_at: None, upstream: None, answers: true, boot: 0 }
+        Self {
+            tip: Some(tip),
+            genesis: CHAIN,
+            forks_at: None,
+            upstream: None,
+            chooses: None,
+            answers: true,
+            boot: 0,
+        }
     }
 
     fn hash(&self, height: u32) -> BlockHash {
@@ -39,6 +49,7 @@ impl Store {
     }
 
     fn answer(&self, now: Moment, height: Option<BlockNumber>) -> Sample {
+        let height = self.chooses.map(BlockNumber).or(height);
         let held = height.filter(|height| self.tip.is_some_and(|tip| height.0 <= tip));
         Sample {
             asked_at: now,
@@ -50,7 +61,7 @@ impl Store {
             applied: self.tip.map(BlockNumber),
             proven: self.tip.map(BlockNumber),
             genesis: Some(self.genesis),
-            tip_hash: self.tip.map(|tip| self.hash(tip)),
+            tip_hash: self.tip.filter(|_| self.chooses.is_none()).map(|tip| self.hash(tip)),
             hash_at: held.map(|height| HashAt { height, hash: self.hash(height.0) }),
             upstream_tip: self.upstream.map(BlockNumber),
         }
