@@ -60,7 +60,7 @@ async fn one_bad_value_of_every_field_is_refused_with_a_message_that_names_it() 
         (json!({ "replicas": 101 }), "spec.replicas in body should be less than or equal to 100"),
         (json!({ "replicas": "three" }), "spec.replicas in body must be of type integer"),
         (json!({ "primary": null }), "spec.primary"),
-        (json!({ "primary": { "url": "https://primary:1" } }), "spec.primary.url must be http://HOST:PORT"),
+        (json!({ "primary": { "url": "ftp://primary:1" } }), "spec.primary.url must be http://HOST:PORT"),
         (json!({ "primary": { "url": "http://primary" } }), "spec.primary.url must be http://HOST:PORT"),
         (
             json!({ "primary": { "url": "http://user@primary:1" } }),
@@ -242,7 +242,7 @@ async fn what_cannot_change_is_refused_when_it_does() {
         ),
         (json!({ "follower": { "port": 6000 } }), "spec.follower.port is immutable"),
         (json!({ "follower": { "format": "native" } }), "spec.follower.format is immutable"),
-        (json!({ "storage": { "size": "2Gi" } }), "spec.storage.size is immutable in this version"),
+        (json!({ "storage": { "size": "1023Mi" } }), "spec.storage.size may grow and never shrink"),
         (json!({ "storage": { "storageClassName": "slow" } }), "spec.storage.storageClassName is immutable"),
         (
             json!({ "storage": { "size": null, "storageClassName": null, "emptyDir": {} } }),

@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Span;
+
 /// The follower's container.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -12,7 +14,21 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("self.port == oldSelf.port")
         .message("spec.follower.port is immutable, since readers and peers hold it: create another StoreReplicaSet"),
     validation = Rule::new("self.format == oldSelf.format")
-        .message("spec.follower.format is immutable, since the volumes hold it: create another StoreReplicaSet")
+        .message("spec.follower.format is immutable, since the volumes hold it: create another StoreReplicaSet"),
+    validation = Rule::new("self.protocol == oldSelf.protocol")
+        .message("spec.follower.protocol is immutable, since the volumes hold what such an image wrote: create another StoreReplicaSet"),
+    validation = Rule::new("self.protocol != 'rpc-status' || self.sync == 'auto'")
+        .message("spec.follower.sync has no meaning with spec.follower.protocol rpc-status, whose image is told by spec.follower.args alone: remove sync"),
+    validation = Rule::new("self.protocol != 'rpc-status' || self.format == 'opaque'")
+        .message("spec.follower.format has no meaning with spec.follower.protocol rpc-status, whose image knows its own chain: remove format"),
+    validation = Rule::new("self.protocol == 'rpc-status' || self.port != 57292")
+        .message("spec.follower.port must not be 57292, where followers serve probes and metrics: choose another port"),
+    validation = Rule::new("self.protocol == 'rpc-status' || !has(self.args) || \
+            self.args.all(arg, !arg.matches('^--(upstream|upstream-ca|upstream-client-cert|upstream-client-key|upstream-server-name|\
+data-dir|listen|admin-listen|format|sync|genesis|requests-per-second|shutdown-delay)(=.*)?$'))")
+        .message("spec.follower.args must not repeat what the operator sets: use the fields url, fallbackUrls, tls, genesis and \
+                  requestsPerSecond of spec.primary, and port, format, sync and shutdownDelay of spec.follower instead; \
+                  --data-dir and --admin-listen cannot be changed")
 )]
 pub struct FollowerSpec {
     /// The image, with tag or digest. There is no default.
@@ -30,11 +46,14 @@ pub struct FollowerSpec {
     #[schemars(length(max = 16))]
     pub image_pull_secrets: Vec<LocalObjectReference>,
 
+    /// What the image answers: `tidemark.v1` and rpc.Api, as Tidemark's own follower does, or rpc.Api alone, as any store
+    /// of blocks does. Immutable.
+    #[serde(default)]
+    pub protocol: FollowerProtocol,
+
     /// The port on which followers serve the chain, in the pods and in the Services. Immutable.
     #[serde(default = "default_port")]
     #[schemars(range(min = 1024, max = 65535))]
-    #[x_kube(validation = Rule::new("self != 57292")
-        .message("spec.follower.port must not be 57292, where followers serve probes and metrics: choose another port"))]
     pub port: u16,
 
     /// How blocks are fetched: by polling, by subscription, or by whichever the upstream offers.
@@ -45,21 +64,25 @@ pub struct FollowerSpec {
     #[serde(default)]
     pub format: ChainFormat,
 
-    /// Arguments after those of the operator.
+    /// Arguments of the image: all of them with protocol rpc-status, else after those of the operator. `$(UPSTREAM_URL)`,
+    /// `$(POD_NAME)`, `$(POD_IP)` and `$(DATA_DIR)` stand for what they name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 1024)))]
-    #[x_kube(validation = Rule::new("self.all(arg, !arg.matches('^--(upstream|data-dir|listen|admin-listen|format|sync|genesis)(=.*)?$'))")
-        .message("spec.follower.args must not repeat what the operator sets: use spec.primary.url, spec.primary.fallbackUrls, \
-                  spec.primary.genesis, spec.follower.port, spec.follower.format and spec.follower.sync instead; \
-                  --data-dir and --admin-listen cannot be changed"))]
     pub args: Vec<String>,
 
-    /// Environment variables after those of the operator (POD_UID, POD_NAME, POD_IP).
+    /// Environment variables after those of the operator (POD_UID, POD_NAME, POD_IP, UPSTREAM_URL,
+    /// DATA_DIR, TIDEMARK_VOLUME_SIZE).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub env: Vec<EnvVar>,
 
-    /// What the container asks for and may use.
+    /// How long a follower goes on serving after it is told to end, so that readers can move on first.
+    #[serde(default = "default_shutdown_delay")]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,7}(ms|s|m|h)){1,4}$') && duration(self) >= duration('0s') && duration(self) <= duration('30m')")
+        .message("spec.follower.shutdownDelay must be a span of time from 0s to 30m, such as 5s"))]
+    pub shutdown_delay: Span,
+
+    /// What the container asks for and may use; unset: as the namespace's LimitRange says, else whatever the node has.
     #[serde(default)]
     pub resources: ResourceRequirements,
 }
@@ -67,6 +90,22 @@ pub struct FollowerSpec {
 /// The port of the follower when none is chosen.
 fn default_port() -> u16 {
     57291
+}
+
+/// Endpoints and load balancers learn within this that a pod is ending.
+fn default_shutdown_delay() -> Span {
+    Span::seconds(5)
+}
+
+/// What an image answers.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FollowerProtocol {
+    /// `tidemark.v1.Replica/Tips` and rpc.Api: tips, hashes and the state of the upstream; flags and probes are Tidemark's.
+    #[default]
+    Tidemark,
+    /// `rpc.Api/Status` and GetBlockByNumber alone: any image; its flags are spec.follower.args, its probes connect to the port.
+    RpcStatus,
 }
 
 /// When kubelet pulls an image.

@@ -5,25 +5,31 @@
 
 #![expect(unreachable_pub, reason = "the derived schemas are made of hidden copies of these types")]
 
+mod access;
 mod crd;
 mod follower;
 mod health;
 mod primary;
+mod rollout;
 mod service;
 mod span;
 mod status;
 mod storage;
 mod template;
+mod tls;
 
+pub use access::{DisruptionBudgetSpec, NetworkPolicySpec};
 pub use crd::{crd, crd_yaml};
-pub use follower::{ChainFormat, FollowerSpec, PullPolicy, SyncMode};
+pub use follower::{ChainFormat, FollowerProtocol, FollowerSpec, PullPolicy, SyncMode};
 pub use health::{HealthSpec, Mode};
 pub use primary::PrimarySpec;
-pub use service::{ServiceSpec, ServiceType};
+pub use rollout::RolloutSpec;
+pub use service::{ExternalTrafficPolicy, IpFamilyPolicy, ServiceSpec, ServiceType, TrafficDistribution};
 pub use span::Span;
 pub use status::{Member, StoreReplicaSetStatus};
 pub use storage::{EmptyDir, Retention, StorageSpec};
 pub use template::PodOverrides;
+pub use tls::PrimaryTls;
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -45,7 +51,6 @@ use serde::{Deserialize, Serialize};
         status_replicas_path = ".status.replicas",
         label_selector_path = ".status.selector"
     ),
-    printcolumn(name = "Replicas", type_ = "integer", json_path = ".spec.replicas"),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -58,14 +63,39 @@ use serde::{Deserialize, Serialize};
         json_path = ".status.inSyncReplicas",
         description = "Replicas at most maxLagBlocks behind the fleet tip"
     ),
-    printcolumn(name = "Tip", type_ = "integer", json_path = ".status.fleetTip"),
-    printcolumn(name = "Max-Lag", type_ = "integer", json_path = ".spec.health.maxLagBlocks"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".spec.replicas"),
+    printcolumn(
+        name = "Tip",
+        type_ = "integer",
+        json_path = ".status.fleetTip",
+        description = "Block number that lag is measured against"
+    ),
+    printcolumn(
+        name = "Max-Lag",
+        type_ = "integer",
+        json_path = ".status.maxLag",
+        description = "Most blocks that a replica is behind"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Reason",
         type_ = "string",
         priority = 1,
         json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(
+        name = "Serving",
+        type_ = "integer",
+        priority = 1,
+        json_path = ".status.readyReplicas",
+        description = "Endpoints of the read Service"
+    ),
+    printcolumn(
+        name = "Allowed-Lag",
+        type_ = "integer",
+        priority = 1,
+        json_path = ".spec.health.maxLagBlocks",
+        description = "Blocks a replica may be behind before it is taken out"
     ),
     printcolumn(name = "Proven", type_ = "integer", priority = 1, json_path = ".status.provenTip"),
     printcolumn(name = "Primary", type_ = "string", priority = 1, json_path = ".spec.primary.url"),
@@ -113,6 +143,18 @@ pub struct StoreReplicaSetSpec {
     #[x_kube(validation = Rule::new("self.all(pod, pod.matches('^.+-[0-9]+$'))")
         .message("spec.fenced must name pods of this set: metadata.name, '-' and the pod's ordinal, such as NAME-0"))]
     pub fenced: Vec<String>,
+
+    /// How pods are replaced.
+    #[serde(default)]
+    pub rollout: RolloutSpec,
+
+    /// The PodDisruptionBudget; it has the name of this object.
+    #[serde(default)]
+    pub disruption_budget: DisruptionBudgetSpec,
+
+    /// The NetworkPolicy; it has the name of this object.
+    #[serde(default)]
+    pub network_policy: NetworkPolicySpec,
 
     /// What else the pods get.
     #[serde(default)]

@@ -25,6 +25,10 @@ pub struct StoreReplicaSetStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fleet_tip: Option<u32>,
 
+    /// Most blocks that a replica is behind, among those that were heard from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_lag: Option<u32>,
+
     /// Highest block number up to which every proof is held by some trusted replica.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proven_tip: Option<u32>,
@@ -78,4 +82,12 @@ pub struct Member {
     /// What keeps it in the Service in spite of its reason, if anything does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_by: Option<String>,
+
+    /// Blocks per second by which its tip rises, such as 0.3 or 12000, while it is out for its lag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
+
+    /// When it is in sync again if it goes on at this rate, in RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<String>,
 }

@@ -14,14 +14,16 @@ use serde::{Deserialize, Serialize};
         .message("spec.storage.storageClassName has no effect with spec.storage.emptyDir: remove one of them"),
     validation = Rule::new("has(self.emptyDir) == has(oldSelf.emptyDir)")
         .message("spec.storage cannot change between size and emptyDir: create another StoreReplicaSet"),
-    validation = Rule::new("has(self.size) == has(oldSelf.size) && (!has(self.size) || self.size == oldSelf.size)")
-        .message("spec.storage.size is immutable in this version: create another StoreReplicaSet"),
+    validation = Rule::new("!has(self.size) || !has(oldSelf.size) || !isQuantity(self.size) || \
+            quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0")
+        .message("spec.storage.size may grow and never shrink: keep it, or create another StoreReplicaSet"),
     validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && \
             (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)")
         .message("spec.storage.storageClassName is immutable: create another StoreReplicaSet")
 )]
 pub struct StorageSpec {
-    /// Size of each follower's volume claim, such as 10Gi. Immutable.
+    /// Size of each follower's volume claim, such as 10Gi. It may grow and never shrink; unset: emptyDir
+    /// is used instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))")
@@ -39,7 +41,7 @@ pub struct StorageSpec {
     #[serde(default)]
     pub retention: Retention,
 
-    /// Keep the copy on the node, in space that goes with the pod.
+    /// Keep the copy on the node, in space that goes with the pod; unset: in a claim of `size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_dir: Option<EmptyDir>,
 }

@@ -72,6 +72,7 @@ pub(super) fn status(
             snapshot.judgement.verdicts.iter().filter(|verdict| verdict.in_sync()).count(),
         ),
         fleet_tip: snapshot.judgement.fleet_tip.map(|tip| tip.0),
+        max_lag: snapshot.judgement.verdicts.iter().filter_map(|verdict| verdict.lag).max(),
         proven_tip: snapshot.judgement.proven_tip.map(|tip| tip.0),
         genesis: snapshot.judgement.genesis.map(|genesis| genesis.to_string()).or(before.genesis),
         selector: Some(names::selector(set.metadata.name.as_deref().unwrap_or_default())),
@@ -119,6 +120,8 @@ fn member(verdict: &Verdict, since: Timestamp) -> Member {
         reason: verdict.reason.to_string(),
         since: Some(since.to_string()),
         held_by: verdict.held_from.map(|_| verdict.reason.to_string()),
+        rate: None,
+        eta: None,
     }
 }
 
@@ -129,9 +132,10 @@ pub(super) fn is_news(before: Option<&StoreReplicaSetStatus>, next: &StoreReplic
 
 fn without_movement(status: &StoreReplicaSetStatus) -> StoreReplicaSetStatus {
     let mut status = status.clone();
-    (status.fleet_tip, status.proven_tip) = (None, None);
+    (status.fleet_tip, status.max_lag, status.proven_tip) = (None, None, None);
     for member in &mut status.members {
         (member.tip, member.lag, member.since) = (None, None, None);
+        (member.rate, member.eta) = (None, None);
     }
     for condition in &mut status.conditions {
         if condition.type_ == "ChainStalled" {
