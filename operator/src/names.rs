@@ -24,6 +24,8 @@ pub const VOLUME: &str = "data";
 pub const MANAGED_BY_SELECTOR: &str = "app.kubernetes.io/managed-by=tidemark-operator";
 /// The label that holds the name of the set.
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+/// The annotation of a set with which its owner stops reconciling, and never judging: `"true"`.
+pub const PAUSED: &str = "tidemark.dev/paused";
 
 const NAME_LABEL: &str = "app.kubernetes.io/name";
 const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
@@ -48,6 +50,11 @@ impl std::fmt::Display for SetKey {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "{}/{}", self.namespace, self.name)
     }
+}
+
+/// Whether the owner of a set wants nothing of it written but status and gates.
+pub fn is_paused(set: &StoreReplicaSet) -> bool {
+    set.annotations().get(PAUSED).is_some_and(|paused| paused == "true")
 }
 
 /// The labels of everything that belongs to the set `name`, by which its pods are selected.

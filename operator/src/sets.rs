@@ -102,7 +102,7 @@ impl Sets {
              or install the definition that belongs to this version",
             unreadable.error
         );
-        self.context.fleets.tell(Announcement { about, warning: true, reason: "Unreadable", note });
+        self.context.fleets.tell(Announcement { about, warning: true, reason: "Unreadable".into(), note });
     }
 
     fn take(&mut self, event: Event<StoreReplicaSet>) {

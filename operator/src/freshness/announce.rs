@@ -1,7 +1,7 @@
 //! Tells people about transitions, as Kubernetes events and log lines. Never on the way of a gate: what does not fit in
 //! the queue is only logged.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -26,7 +26,7 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Announcement {
     pub(crate) about: ObjectReference,
     pub(crate) warning: bool,
-    pub(crate) reason: &'static str,
+    pub(crate) reason: Cow<'static, str>,
     pub(crate) note: String,
 }
 
@@ -46,7 +46,7 @@ impl Announcer {
     pub(crate) fn tell(&self, announcement: Announcement) {
         let Announcement { about, reason, note, .. } = &announcement;
         let (namespace, name) = (about.namespace.as_deref(), about.name.as_deref());
-        tracing::info!(namespace, set = name, reason, "{note}");
+        tracing::info!(namespace, set = name, %reason, "{note}");
         // A full queue means that the API server is slow; the log line and the status remain.
         let _ = self.0.try_send(announcement);
     }
@@ -57,7 +57,7 @@ async fn publish(client: Client, mut queue: mpsc::Receiver<Announcement>) {
     while let Some(Announcement { about, warning, reason, note }) = queue.recv().await {
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
-            reason: reason.to_owned(),
+            reason: reason.into_owned(),
             note: Some(shortened(note)),
             action: "Judge".to_owned(),
             secondary: None,
@@ -94,7 +94,12 @@ pub(crate) fn set_reference(key: &SetKey, uid: &str) -> ObjectReference {
 
 /// What changed from one judgement to the next: members that entered or left, and what the judge tells once.
 pub(super) fn transitions(before: &Snapshot, after: &Snapshot, about: &ObjectReference) -> Vec<Announcement> {
-    let announcement = |warning, reason, note| Announcement { about: about.clone(), warning, reason, note };
+    let announcement = |warning, reason: &'static str, note| Announcement {
+        about: about.clone(),
+        warning,
+        reason: reason.into(),
+        note,
+    };
     let old = |uid: &PodUid| before.judgement.verdicts.iter().find(|old| old.uid == *uid);
     let moved = after.judgement.verdicts.iter().filter(|verdict| match old(&verdict.uid) {
         Some(old) => old.serves != verdict.serves,
@@ -177,6 +182,6 @@ mod tests {
         let mut after = snapshot(true, Reason::InSync, None);
         after.judgement.events.push(Event::MarkForgotten { mark: BlockNumber(9) });
         let told = transitions(&after.clone(), &after, &ObjectReference::default());
-        assert_eq!((told.len(), told[0].reason), (1, "MarkForgotten"));
+        assert_eq!((told.len(), told[0].reason.as_ref()), (1, "MarkForgotten"));
     }
 }

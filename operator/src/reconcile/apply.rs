@@ -1,24 +1,37 @@
-//! Applies rendered objects by server-side apply, each only when it or what stands in the cluster has changed.
+//! Applies rendered objects: first all that have changed as a dry run, then each that does not stand as it is to.
+//!
+//! Types carry the phase: what is refused in a dry run leaves nothing of the set changed.
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::time::Duration;
 
-use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{
-    Api, Client, Resource,
-    api::{Patch, PatchParams},
+    Api, Client,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{
     CALL_TIMEOUT,
-    build::{Applied, Objects, Prepared},
+    build::Objects,
+    contest::{Contests, Id},
+    managed,
     observe::Observed,
     validate::Rejection,
+    volumes::{self, Growth},
+    wanted::{Sent, Standing, Wanted},
 };
-use crate::names::FIELD_MANAGER;
+use crate::names::{FIELD_MANAGER, SetKey};
 
-/// What was applied before, so that nothing is sent twice: by kind and name, the fields sent and the version returned.
-pub(super) type Sent = BTreeMap<(String, String), (blake3::Hash, String)>;
+/// What is remembered of the objects of one set.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ledger {
+    pub(super) sent: Sent,
+    pub(super) contests: Contests,
+    pub(super) growth: Growth,
+}
 
 /// Why an object could not be applied.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +46,23 @@ pub enum ApplyError {
         /// The server's words.
         message: String,
     },
+    /// The API server allows it to nobody, or not to this operator.
+    #[error("may not {what} {kind} {name}: {message}")]
+    Forbidden {
+        /// What was tried.
+        what: &'static str,
+        /// What.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// The server's words.
+        message: String,
+    },
     /// The API server failed, or somebody else was faster; trying again may help.
-    #[error("cannot apply {kind} {name}: {message}")]
+    #[error("cannot {what} {kind} {name}: {message}")]
     Failed {
+        /// What was tried.
+        what: &'static str,
         /// What.
         kind: String,
         /// Its name.
@@ -53,85 +80,233 @@ impl ApplyError {
                 let message = format!("{self}: correct the fields of spec it was made from");
                 Some(Rejection { reason: "ObjectRefused", message })
             }
+            Self::Forbidden { .. } | Self::Failed { .. } => None,
+        }
+    }
+
+    /// The server's words, if it said no to what was asked rather than failed at it.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::Refused { message, .. } | Self::Forbidden { message, .. } => Some(message),
             Self::Failed { .. } => None,
         }
     }
 }
 
-/// Applies everything a set consists of.
+/// What stands in the cluster now.
+#[derive(Debug)]
+pub(super) struct Applied {
+    pub(super) statefulset: StatefulSet,
+    /// Everything that belongs to the set.
+    pub(super) ids: Vec<Id>,
+    /// When something is to be looked at again that nothing will tell of.
+    pub(super) again: Option<Instant>,
+}
+
+/// Brings everything a set consists of into the cluster.
 ///
 /// # Errors
-/// The first object's that could not be applied; those before it were.
+/// The first object's that is refused, before anything was changed, or that could not be applied.
 pub(super) async fn apply(
     client: &Client,
-    observed: Observed,
-    objects: Objects<Prepared>,
-    sent: &mut Sent,
-) -> Result<Objects<Applied>, ApplyError> {
-    let Objects { account, peers, read, budget, statefulset, .. } = objects;
-    let mut applier = Applier { client, sent };
-    let account = applier.one(account, observed.account).await?;
-    let peers = applier.one(peers, observed.peers).await?;
-    let read = applier.one(read, observed.read).await?;
-    let budget = applier.one(budget, observed.budget).await?;
-    let statefulset = applier.one(statefulset, observed.statefulset).await?;
-    Ok(Objects::applied(account, peers, read, budget, statefulset))
-}
-
-struct Applier<'a> {
-    client: &'a Client,
-    sent: &'a mut Sent,
-}
-
-impl Applier<'_> {
-    /// One object. `found` was checked to be ours; what was not found is applied without force, so that an object
-    /// somebody makes meanwhile is not taken over.
-    async fn one<K>(&mut self, mut object: K, found: Option<K>) -> Result<K, ApplyError>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
-    {
-        let kind = K::kind(&()).into_owned();
-        let name = object.meta().name.clone().unwrap_or_default();
-        let failed = |message: String| ApplyError::Failed { kind: kind.clone(), name: name.clone(), message };
-        let text = serde_json::to_vec(&object).map_err(|error| failed(error.to_string()))?;
-        let (id, hash) = ((kind.clone(), name.clone()), blake3::hash(&text));
-        if let Some(found) = found.as_ref().filter(|found| self.stands(&id, hash, *found)) {
-            return Ok(found.clone());
-        }
-        object.meta_mut().uid = found.as_ref().and_then(|found| found.meta().uid.clone());
-        let namespace = object.meta().namespace.clone().unwrap_or_default();
-        let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
-        let params =
-            PatchParams { force: found.is_some(), ..PatchParams::apply(FIELD_MANAGER).validation_strict() };
-        let body = Patch::Apply(&object);
-        let applied = match tokio::time::timeout(CALL_TIMEOUT, api.patch(&name, &params, &body)).await {
-            Ok(Ok(applied)) => applied,
-            Ok(Err(error)) => return Err(classify(kind, name, error)),
-            Err(_) => return Err(failed(format!("no answer within {} s", CALL_TIMEOUT.as_secs()))),
-        };
-        let version = applied.meta().resource_version.clone().unwrap_or_default();
-        self.sent.insert(id, (hash, version));
-        Ok(applied)
+    key: &SetKey,
+    observed: &Observed,
+    mut objects: Objects,
+    ledger: &mut Ledger,
+) -> Result<Applied, ApplyError> {
+    let growth =
+        volumes::prepare(client, key, observed, &mut objects.statefulset, &mut ledger.growth).await?;
+    let plan = Plan::of(observed, &objects, ledger, growth.is_some())?;
+    let tried = plan.try_out(client, &key.namespace).await?;
+    let applied = tried.carry_out(client, &key.namespace, ledger).await?;
+    match growth {
+        Some(growth) => growth.make_anew(client, key).await?,
+        None => volumes::conclude(client, key, observed).await?,
     }
+    Ok(applied)
+}
 
-    /// Whether the cluster holds what was sent last, and that is what would be sent now.
-    fn stands<K: Resource>(&self, id: &(String, String), hash: blake3::Hash, found: &K) -> bool {
-        self.sent.get(id).is_some_and(|(sent, version)| {
-            *sent == hash && Some(version) == found.meta().resource_version.as_ref()
+/// What is to be done with each object.
+struct Plan {
+    steps: Vec<(Wanted, Standing)>,
+    /// The StatefulSet if it cannot be changed into what is wanted: then it is only tried out.
+    anew: Option<Wanted>,
+    statefulset: Option<StatefulSet>,
+}
+
+/// A plan that the server has nothing against.
+struct Tried(Plan);
+
+impl Plan {
+    fn of(observed: &Observed, objects: &Objects, ledger: &Ledger, anew: bool) -> Result<Self, ApplyError> {
+        let Objects { account, peers, read, budget, statefulset } = objects;
+        let now = Instant::now();
+        let mut wanted = vec![
+            Wanted::new(account, observed.account.as_ref()),
+            Wanted::new(peers, observed.peers.as_ref()),
+            Wanted::new(read, observed.read.as_ref()),
+            Wanted::new(budget, observed.budget.as_ref()),
+        ];
+        let of_pods = Wanted::new(statefulset, observed.statefulset.as_ref());
+        let anew = if anew {
+            Some(of_pods)
+        } else {
+            wanted.push(of_pods);
+            None
+        };
+        let failed = |error: serde_json::Error| ApplyError::Failed {
+            what: "render",
+            kind: "the objects of".to_owned(),
+            name: statefulset.metadata.name.clone().unwrap_or_default(),
+            message: error.to_string(),
+        };
+        let wanted = wanted.into_iter().collect::<serde_json::Result<Vec<_>>>().map_err(failed)?;
+        let step = |wanted: Wanted| {
+            let standing = wanted.standing(&ledger.sent, &ledger.contests, now);
+            (wanted, standing)
+        };
+        Ok(Self {
+            steps: wanted.into_iter().map(step).collect(),
+            anew: anew.transpose().map_err(failed)?,
+            statefulset: observed.statefulset.clone(),
         })
     }
+
+    /// Has the server say what it has against any object that has changed. Changes nothing.
+    async fn try_out(self, client: &Client, namespace: &str) -> Result<Tried, ApplyError> {
+        for (wanted, _) in self.steps.iter().filter(|(_, standing)| *standing == Standing::Changed) {
+            send(client, namespace, wanted, true).await?;
+        }
+        if let Some(wanted) = &self.anew {
+            try_to_make(client, namespace, wanted).await?;
+        }
+        Ok(Tried(self))
+    }
+}
+
+impl Tried {
+    async fn carry_out(
+        self,
+        client: &Client,
+        namespace: &str,
+        ledger: &mut Ledger,
+    ) -> Result<Applied, ApplyError> {
+        let Plan { steps, anew, mut statefulset } = self.0;
+        let mut ids: Vec<Id> = anew.into_iter().map(|wanted| wanted.id).collect();
+        let mut again = None;
+        for (wanted, standing) in steps {
+            match standing {
+                Standing::Stands | Standing::Leaving => {}
+                Standing::Contested(until) => again = again.into_iter().chain([until]).min(),
+                Standing::Changed | Standing::Taken => {
+                    let applied = send(client, namespace, &wanted, false).await?;
+                    note(ledger, &wanted, standing, &applied);
+                    if wanted.id.0 == "StatefulSet" {
+                        statefulset = Some(parse(&wanted, applied)?);
+                    }
+                }
+            }
+            ids.push(wanted.id);
+        }
+        Ok(Applied { statefulset: statefulset.unwrap_or_default(), ids, again })
+    }
+}
+
+/// Remembers what was applied, and who had taken a field of it.
+fn note(ledger: &mut Ledger, wanted: &Wanted, standing: Standing, applied: &DynamicObject) {
+    if let (Standing::Taken, Some(found)) = (standing, &wanted.found) {
+        let taken = managed::taken(found, &applied.metadata);
+        for (path, manager) in &taken {
+            tracing::info!(kind = wanted.id.0, name = wanted.id.1, path, manager, "put a field back");
+        }
+        ledger.contests.put_back(&wanted.id, taken, Instant::now());
+    }
+    ledger.sent.insert(wanted.id.clone(), wanted.sent(&applied.metadata));
+}
+
+/// One object. What was found was checked to be ours; what was not found is applied without force, so that an object
+/// somebody makes meanwhile is not taken over.
+async fn send(
+    client: &Client,
+    namespace: &str,
+    wanted: &Wanted,
+    dry_run: bool,
+) -> Result<DynamicObject, ApplyError> {
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &wanted.resource);
+    let force = wanted.found.is_some();
+    let params = PatchParams { force, dry_run, ..PatchParams::apply(FIELD_MANAGER).validation_strict() };
+    call("apply", &wanted.id, api.patch(&wanted.id.1, &params, &Patch::Apply(&wanted.body))).await
+}
+
+/// Has the server say what it has against an object that cannot be changed into what it is to be, as if it were new.
+async fn try_to_make(client: &Client, namespace: &str, wanted: &Wanted) -> Result<(), ApplyError> {
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &wanted.resource);
+    let mut body = wanted.body.clone();
+    if let Some(metadata) = body["metadata"].as_object_mut() {
+        metadata.remove("uid");
+        metadata.remove("name");
+        metadata.insert("generateName".to_owned(), Value::String(format!("{}-", wanted.id.1)));
+    }
+    let params = PostParams { dry_run: true, field_manager: Some(FIELD_MANAGER.to_owned()) };
+    let object: DynamicObject = parse(wanted, body)?;
+    call("try", &wanted.id, api.create(&params, &object)).await.map(drop)
+}
+
+fn parse<T: DeserializeOwned>(wanted: &Wanted, object: impl Serialize) -> Result<T, ApplyError> {
+    let read = serde_json::to_value(object).and_then(serde_json::from_value);
+    read.map_err(|error| failed("read", &wanted.id, error.to_string()))
+}
+
+/// Deletes an object; one that is gone already is as good.
+pub(super) async fn delete<K>(
+    what: &'static str,
+    id: &Id,
+    api: &Api<K>,
+    params: &DeleteParams,
+) -> Result<(), ApplyError>
+where
+    K: Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let deleting = async {
+        match api.delete(&id.1, params).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            answer => answer.map(drop),
+        }
+    };
+    call(what, id, deleting).await
+}
+
+/// Waits for a call, no longer than [`CALL_TIMEOUT`].
+pub(super) async fn call<T>(
+    what: &'static str,
+    id: &Id,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, ApplyError> {
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(classify(what, id, error)),
+        Err(_) => Err(failed(what, id, no_answer(CALL_TIMEOUT))),
+    }
+}
+
+fn no_answer(after: Duration) -> String {
+    format!("no answer within {} s", after.as_secs())
+}
+
+fn failed(what: &'static str, (kind, name): &Id, message: String) -> ApplyError {
+    ApplyError::Failed { what, kind: kind.clone(), name: name.clone(), message }
 }
 
 /// 400 and 422 say that the object is wrong; everything else may pass.
-fn classify(kind: String, name: String, error: kube::Error) -> ApplyError {
+fn classify(what: &'static str, id: &Id, error: kube::Error) -> ApplyError {
+    let (kind, name) = id.clone();
     match error {
         kube::Error::Api(status) if status.code == 422 || status.code == 400 => {
             ApplyError::Refused { kind, name, message: status.message }
         }
-        error => ApplyError::Failed { kind, name, message: error.to_string() },
+        kube::Error::Api(status) if status.code == 403 => {
+            ApplyError::Forbidden { what, kind, name, message: status.message }
+        }
+        error => failed(what, id, error.to_string()),
     }
 }

@@ -9,9 +9,12 @@ use tidemark_judge::{ConditionType, Notice};
 
 use super::validate::Rejection;
 use crate::{
-    api::StoreReplicaSet,
+    api::{Mode, StoreReplicaSet},
     freshness::{PodFacts, Snapshot},
 };
+
+const PAUSED: &str =
+    "the annotation tidemark.dev/paused stops reconciling: replicas are judged on, and no object is changed";
 
 /// What reconciling came to.
 #[derive(Debug)]
@@ -20,9 +23,15 @@ pub(super) enum Outcome {
     Applied(Box<StatefulSet>),
     /// Only a change by the owner helps.
     Rejected(Rejection),
+    /// The owner wants nothing to be done.
+    Paused,
     /// Something failed that is tried again.
     Failed(String),
 }
+
+/// What is wrong with objects although the spec is followed: a reason and a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Trouble(pub(super) &'static str, pub(super) String);
 
 /// A condition before it gets its time and generation.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,6 +62,8 @@ pub(super) fn of_objects(set: &StoreReplicaSet, outcome: &Outcome, pods: &[PodFa
     let progress = progress(set, outcome, pods);
     let rolled_out = progress.reason == "RolledOut";
     let ready = match outcome {
+        Outcome::Paused if !available => Finding::new("Ready", false, available_reason, &serving),
+        Outcome::Paused => Finding::unknown("Ready", "Paused", PAUSED),
         Outcome::Rejected(rejection) => Finding::new("Ready", false, rejection.reason, &rejection.message),
         _ if !rolled_out => Finding::new("Ready", false, &progress.reason, &progress.message),
         _ => Finding::new("Ready", available, available_reason, &serving),
@@ -61,7 +72,8 @@ pub(super) fn of_objects(set: &StoreReplicaSet, outcome: &Outcome, pods: &[PodFa
         Outcome::Rejected(rejection) => Finding::new("Stalled", true, rejection.reason, &rejection.message),
         _ => Finding::new("Stalled", false, "Accepted", "no change of the spec is needed"),
     };
-    let reconciling = stalled.status != Some(true) && !rolled_out;
+    let idle = stalled.status == Some(true) || matches!(outcome, Outcome::Paused);
+    let reconciling = !idle && !rolled_out;
     let reconciling = Finding::new("Reconciling", reconciling, &progress.reason, &progress.message);
     let available = Finding::new("Available", available, available_reason, serving);
     vec![ready, reconciling, stalled, accepted(outcome), available, progress]
@@ -77,6 +89,7 @@ fn accepted(outcome: &Outcome) -> Finding {
     match outcome {
         Outcome::Applied(_) => Finding::new("Accepted", true, "Accepted", "the spec is followed"),
         Outcome::Rejected(rejection) => Finding::new("Accepted", false, rejection.reason, &rejection.message),
+        Outcome::Paused => Finding::unknown("Accepted", "Paused", PAUSED),
         Outcome::Failed(why) => Finding::unknown("Accepted", "ReconcileFailed", why),
     }
 }
@@ -86,6 +99,7 @@ fn progress(set: &StoreReplicaSet, outcome: &Outcome, pods: &[PodFacts]) -> Find
         Outcome::Rejected(rejection) => {
             return Finding::new("Progressing", false, rejection.reason, &rejection.message);
         }
+        Outcome::Paused => return Finding::unknown("Progressing", "Paused", PAUSED),
         Outcome::Failed(why) => return Finding::new("Progressing", true, "ReconcileFailed", why),
         Outcome::Applied(statefulset) => statefulset,
     };
@@ -129,12 +143,13 @@ fn troubles(pods: &[PodFacts]) -> Option<String> {
 }
 
 /// The conditions that judging decides.
-pub(super) fn of_judging(snapshot: &Snapshot) -> Vec<Finding> {
+pub(super) fn of_judging(snapshot: &Snapshot, objects: &[Trouble]) -> Vec<Finding> {
     let stuck = troubles(&snapshot.pods).map(|stuck| ("FollowerNotStarting", stuck));
     let notices = |type_| snapshot.judgement.notices.iter().filter(move |notice| notice.condition() == type_);
     let told =
         |type_| notices(type_).map(|notice| (notice.reason(), words(notice, snapshot))).collect::<Vec<_>>();
     let mut degraded = told(ConditionType::Degraded);
+    degraded.extend(objects.iter().map(|Trouble(reason, message)| (*reason, message.clone())));
     degraded.extend(stuck);
     vec![
         raised("Degraded", degraded, "AsExpected", "nothing contradicts anything else"),
@@ -169,11 +184,20 @@ fn words(notice: &Notice, snapshot: &Snapshot) -> String {
     }
 }
 
-/// What is unwise about an accepted spec.
-pub(super) fn unwise(snapshot: &Snapshot) -> Option<(&'static str, String)> {
+/// What is to be said about an accepted spec: that it is unwise, or that it closes no gate.
+pub(super) fn remark(set: &StoreReplicaSet, snapshot: &Snapshot) -> Option<(&'static str, String)> {
     let mut notices = snapshot.judgement.notices.iter();
-    let notice = notices.find(|notice| notice.condition() == ConditionType::Accepted)?;
-    Some((notice.reason(), notice.to_string()))
+    let unwise = notices.find(|notice| notice.condition() == ConditionType::Accepted);
+    let unwise = unwise.map(|notice| (notice.reason(), notice.to_string()));
+    unwise.or_else(|| (set.spec.health.mode == Mode::Observe).then(|| ("ObserveOnly", would_do(snapshot))))
+}
+
+/// What `mode: Enforce` would have done.
+fn would_do(snapshot: &Snapshot) -> String {
+    let out = snapshot.judgement.verdicts.iter().filter(|verdict| !verdict.serves);
+    let out: Vec<_> = out.map(|verdict| format!("{} ({})", verdict.pod, verdict.reason)).collect();
+    let out = if out.is_empty() { "nobody".to_owned() } else { out.join(", ") };
+    format!("spec.health.mode is Observe, so no gate is closed; Enforce would keep out {out}")
 }
 
 /// Gives findings their times: that of the last change of status.

@@ -5,29 +5,39 @@
 mod apply;
 mod build;
 mod conditions;
+mod contest;
+mod managed;
+mod memory;
+mod news;
 mod observe;
+mod orphans;
+mod quantity;
 mod status;
 mod validate;
+mod volumes;
+mod wanted;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::{Client, runtime::controller::Action};
 use tokio::time::Instant;
 
+pub use memory::Memory;
 pub use observe::Watched;
 pub use validate::{Rules, primary_refusal};
 
-use self::{apply::Sent, conditions::Outcome};
+use self::{
+    apply::Ledger,
+    conditions::{Outcome, Trouble},
+    memory::Remembered,
+    news::News,
+};
 use crate::{
     api::{StoreReplicaSet, StoreReplicaSetStatus},
     freshness::{Announcement, Fleets, set_reference},
     metrics::Metrics,
-    names::SetKey,
+    names::{self, SetKey},
 };
 
 /// The longest one call of the API server may take.
@@ -50,19 +60,6 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// What is remembered of each set from one reconciliation to the next.
     pub memory: Memory,
-}
-
-/// What is remembered of all sets. Losing it costs some needless calls.
-#[derive(Debug, Default)]
-pub struct Memory(Mutex<BTreeMap<SetKey, Remembered>>);
-
-#[derive(Clone, Debug, Default)]
-struct Remembered {
-    /// Whose: another set of the same name starts with nothing.
-    uid: Option<String>,
-    sent: Sent,
-    status: Option<(Instant, StoreReplicaSetStatus)>,
-    failures: u32,
 }
 
 /// Why a set could not be reconciled; it is tried again.
@@ -91,19 +88,21 @@ pub async fn reconcile(set: Arc<StoreReplicaSet>, context: Arc<Context>) -> Resu
     }
     let start = Instant::now();
     let mut remembered = context.memory.take(&key, set.metadata.uid.as_deref());
-    let result = make(&set, &key, &context, &mut remembered.sent).await;
+    let result = make(&set, &key, &context, &mut remembered.ledger).await;
     let outcome = match &result {
-        Ok(outcome) => outcome,
+        Ok((outcome, _)) => outcome,
         Err(error) => &Outcome::Failed(error.to_string()),
     };
     let told = tell(&set, &key, &context, outcome, &mut remembered).await;
-    let failed = result.as_ref().err().is_some() || told.is_err();
+    let failed = result.is_err() || told.is_err();
     remembered.failures = if failed { remembered.failures.saturating_add(1) } else { 0 };
-    context.memory.put(key, remembered);
+    context.memory.put(&key, remembered);
     context.metrics.reconciled(if failed { "error" } else { "ok" }, start.elapsed());
-    result?;
+    let (_, again) = result?;
     told?;
-    Ok(Action::requeue(status::REFRESH))
+    let refresh = start + status::REFRESH;
+    let due = again.map_or(refresh, |again| again.min(refresh));
+    Ok(Action::requeue(due.duration_since(Instant::now())))
 }
 
 /// How long to wait after an error.
@@ -115,25 +114,39 @@ pub fn retry(set: Arc<StoreReplicaSet>, error: &Error, context: Arc<Context>) ->
     Action::requeue(wait)
 }
 
-/// Observes, validates, builds and applies.
+/// Observes, validates, builds and applies. With the outcome comes when to look again, if before long.
 async fn make(
     set: &StoreReplicaSet,
     key: &SetKey,
     context: &Context,
-    sent: &mut Sent,
-) -> Result<Outcome, Error> {
+    ledger: &mut Ledger,
+) -> Result<(Outcome, Option<Instant>), Error> {
+    if names::is_paused(set) {
+        return Ok((Outcome::Paused, None));
+    }
     let observed = observe::observe(&context.client, &context.watched, key).await?;
     let objects = match validate::validate(set, &observed, context.rules) {
         Ok(valid) => build::build(&valid),
-        Err(rejection) => return Ok(Outcome::Rejected(rejection)),
+        Err(rejection) => return Ok((Outcome::Rejected(rejection), None)),
     };
-    match apply::apply(&context.client, observed, objects, sent).await {
-        Ok(applied) => Ok(Outcome::Applied(Box::new(applied.statefulset))),
+    let applied = match apply::apply(&context.client, key, &observed, objects, ledger).await {
+        Ok(applied) => applied,
         Err(error) => match error.rejection() {
-            Some(rejection) => Ok(Outcome::Rejected(rejection)),
-            None => Err(error.into()),
+            Some(rejection) => return Ok((Outcome::Rejected(rejection), None)),
+            None => return Err(error.into()),
         },
-    }
+    };
+    let uid = set.metadata.uid.as_deref();
+    orphans::delete(&context.client, &context.watched, key, uid, &applied.ids).await?;
+    Ok((Outcome::Applied(Box::new(applied.statefulset)), applied.again))
+}
+
+/// What is wrong with objects that were accepted all the same.
+fn troubles(ledger: &mut Ledger) -> Vec<Trouble> {
+    let conflicts = ledger.contests.conflicts(Instant::now()).into_iter();
+    let conflicts = conflicts.map(|conflict| Trouble("FieldConflict", conflict.to_string()));
+    let growth = ledger.growth.refusal().map(|why| Trouble("VolumeNotExpandable", why.to_owned()));
+    conflicts.chain(growth).collect()
 }
 
 /// Writes the status if it has news, or if tips have moved for long enough.
@@ -145,10 +158,11 @@ async fn tell(
     remembered: &mut Remembered,
 ) -> Result<(), status::StatusError> {
     let snapshot = context.fleets.snapshot(key);
+    let troubles = troubles(&mut remembered.ledger);
     let written = remembered.status.as_ref();
     // The watch may not show yet what was written last.
     let before = written.map(|(_, status)| status).or(set.status.as_ref());
-    let next = status::status(set, before, outcome, snapshot.as_deref(), Timestamp::now());
+    let next = status::status(set, before, outcome, &troubles, snapshot.as_deref(), Timestamp::now());
     let fresh = written.is_some_and(|(at, _)| at.elapsed() < status::REFRESH);
     if before == Some(&next) || (fresh && !status::is_news(before, &next)) {
         return Ok(());
@@ -160,7 +174,7 @@ async fn tell(
     Ok(())
 }
 
-/// Tells of a set that is newly refused or newly accepted.
+/// Tells of what changed from one status to the next.
 fn announce(
     set: &StoreReplicaSet,
     key: &SetKey,
@@ -168,53 +182,8 @@ fn announce(
     before: Option<&StoreReplicaSetStatus>,
     next: &StoreReplicaSetStatus,
 ) {
-    let accepted = |status: &StoreReplicaSetStatus| {
-        let condition = status.conditions.iter().find(|condition| condition.type_ == "Accepted");
-        condition.map(|condition| (condition.status == "False", condition.message.clone()))
-    };
-    let (Some((refused, note)), was) = (accepted(next), before.and_then(accepted)) else { return };
-    if was.is_some_and(|(was, _)| was) != refused {
+    for News { warning, reason, note } in news::news(before, next) {
         let about = set_reference(key, set.metadata.uid.as_deref().unwrap_or_default());
-        let reason = if refused { "Refused" } else { "Accepted" };
-        context.fleets.tell(Announcement { about, warning: refused, reason, note });
-    }
-}
-
-impl Memory {
-    fn take(&self, key: &SetKey, uid: Option<&str>) -> Remembered {
-        let known = self.lock().get(key).filter(|known| known.uid.as_deref() == uid).cloned();
-        known.unwrap_or_else(|| Remembered { uid: uid.map(str::to_owned), ..Remembered::default() })
-    }
-
-    fn put(&self, key: SetKey, remembered: Remembered) {
-        self.lock().insert(key, remembered);
-    }
-
-    fn failures(&self, key: &SetKey) -> u32 {
-        self.lock().get(key).map_or(0, |remembered| remembered.failures)
-    }
-
-    /// Forgets a set.
-    pub fn forget(&self, key: &SetKey) {
-        self.lock().remove(key);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<SetKey, Remembered>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Memory, SetKey};
-
-    #[test]
-    fn a_set_of_an_earlier_ones_name_is_taken_for_none_that_was_before() {
-        let (memory, key) = (Memory::default(), SetKey { namespace: "n".to_owned(), name: "a".to_owned() });
-        let mut earlier = memory.take(&key, Some("earlier"));
-        earlier.failures = 7;
-        memory.put(key.clone(), earlier);
-        assert_eq!(memory.take(&key, Some("earlier")).failures, 7);
-        assert_eq!(memory.take(&key, Some("later")).failures, 0);
+        context.fleets.tell(Announcement { about, warning, reason: reason.into(), note });
     }
 }

@@ -16,7 +16,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::CALL_TIMEOUT;
+use super::{CALL_TIMEOUT, volumes};
 use crate::names::{self, SetKey};
 
 /// The objects of a set's names, whoever they belong to.
@@ -32,6 +32,15 @@ pub(super) struct Observed {
     pub budget: Option<PodDisruptionBudget>,
     /// The pods' StatefulSet.
     pub statefulset: Option<StatefulSet>,
+    /// While the StatefulSet is being made anew: what bears the record of its template.
+    pub memento: Option<StatefulSet>,
+}
+
+impl Observed {
+    /// What bears the record of the template the pods were made from.
+    pub(super) fn recorded_on(&self) -> Option<&StatefulSet> {
+        self.statefulset.as_ref().or(self.memento.as_ref())
+    }
 }
 
 /// What the watches show of the objects this operator makes.
@@ -82,9 +91,11 @@ pub(super) async fn observe(
     key: &SetKey,
 ) -> Result<Observed, ObserveError> {
     let reader = Reader { client, key };
+    let peers = reader.one(&watched.services, &names::peers_service(&key.name)).await?;
     Ok(Observed {
         account: reader.one(&watched.accounts, &key.name).await?,
-        peers: reader.one(&watched.services, &names::peers_service(&key.name)).await?,
+        memento: peers.as_ref().and_then(volumes::memento),
+        peers,
         read: reader.one(&watched.services, &key.name).await?,
         budget: reader.one(&watched.budgets, &key.name).await?,
         statefulset: reader.one(&watched.statefulsets, &key.name).await?,

@@ -13,7 +13,7 @@ use tidemark_judge::Verdict;
 
 use super::{
     CALL_TIMEOUT,
-    conditions::{self, Outcome, dated, of_judging, of_objects},
+    conditions::{self, Outcome, Trouble, dated, of_judging, of_objects},
 };
 use crate::{
     api::{Member, StoreReplicaSet, StoreReplicaSetStatus},
@@ -40,32 +40,35 @@ pub(super) fn status(
     set: &StoreReplicaSet,
     before: Option<&StoreReplicaSetStatus>,
     outcome: &Outcome,
+    troubles: &[Trouble],
     snapshot: Option<&Snapshot>,
     now: Timestamp,
 ) -> StoreReplicaSetStatus {
     let before = before.cloned().unwrap_or_default();
     let generation = set.metadata.generation;
+    // While a set is paused nobody follows its spec, so the status speaks of the one that was followed last.
+    let paused = matches!(outcome, Outcome::Paused);
+    let observed_generation = if paused { before.observed_generation } else { generation };
     let Some(snapshot) = snapshot else {
         let mut findings = dated(of_objects(set, outcome, &[]), &before.conditions, generation, now);
         // Nobody has looked at the pods yet, so what they decide is left as it was.
         findings.retain(|condition| condition.type_ == "Accepted" || condition.type_ == "Stalled");
+        keep(&mut findings, &before.conditions, outcome);
         let kept = before.conditions.iter().filter(|old| !findings.iter().any(|new| new.type_ == old.type_));
         let conditions = findings.iter().chain(kept).cloned().collect();
-        return StoreReplicaSetStatus { observed_generation: generation, conditions, ..before };
+        return StoreReplicaSetStatus { observed_generation, conditions, ..before };
     };
     let mut findings = of_objects(set, outcome, &snapshot.pods);
-    if let (Outcome::Applied(_), Some((reason, message))) = (outcome, conditions::unwise(snapshot)) {
+    if let (Outcome::Applied(_), Some((reason, message))) = (outcome, conditions::remark(set, snapshot)) {
         for accepted in findings.iter_mut().filter(|finding| finding.type_ == "Accepted") {
             (accepted.reason, accepted.message) = (reason.to_owned(), message.clone());
         }
     }
-    findings.extend(of_judging(snapshot));
+    findings.extend(of_judging(snapshot, troubles));
     let mut conditions = dated(findings, &before.conditions, generation, now);
-    if matches!(outcome, Outcome::Failed(_)) {
-        keep(&mut conditions, &before.conditions);
-    }
+    keep(&mut conditions, &before.conditions, outcome);
     StoreReplicaSetStatus {
-        observed_generation: generation,
+        observed_generation,
         replicas: count(snapshot.pods.len()),
         ready_replicas: count(snapshot.pods.iter().filter(|pod| pod.ready).count()),
         in_sync_replicas: count(
@@ -81,12 +84,17 @@ pub(super) fn status(
     }
 }
 
-/// A failure that is tried again says nothing about what stood before it: only Reconciling tells of it. But nothing is
-/// Ready that does not serve.
-fn keep(conditions: &mut [Condition], before: &[Condition]) {
+/// A failure that is tried again, or a pause, says nothing about what stood before it: only Reconciling tells of it, and
+/// Progressing of a pause. But nothing is Ready that does not serve.
+fn keep(conditions: &mut [Condition], before: &[Condition], outcome: &Outcome) {
+    let paused = matches!(outcome, Outcome::Paused);
+    if !paused && !matches!(outcome, Outcome::Failed(_)) {
+        return;
+    }
     let serves = conditions.iter().any(|found| found.type_ == "Available" && found.status == "True");
     let is_kept = |type_: &str| match type_ {
-        "Accepted" | "Stalled" | "Progressing" => true,
+        "Accepted" | "Stalled" => true,
+        "Progressing" => !paused,
         "Ready" => serves,
         _ => false,
     };
@@ -177,9 +185,12 @@ mod tests {
 
     use super::is_news;
     use crate::{
-        api::{StoreReplicaSet, StoreReplicaSetStatus},
+        api::{Mode, StoreReplicaSet, StoreReplicaSetStatus},
         freshness::{PodFacts, Snapshot},
-        reconcile::{conditions::Outcome, validate::Rejection},
+        reconcile::{
+            conditions::{Outcome, Trouble},
+            validate::Rejection,
+        },
     };
 
     /// The status that follows on the one the set has.
@@ -189,7 +200,7 @@ mod tests {
         snapshot: Option<&Snapshot>,
         now: Timestamp,
     ) -> StoreReplicaSetStatus {
-        super::status(set, set.status.as_ref(), outcome, snapshot, now)
+        super::status(set, set.status.as_ref(), outcome, &[], snapshot, now)
     }
 
     fn set(min_serving: u32) -> StoreReplicaSet {
@@ -304,6 +315,60 @@ mod tests {
     }
 
     #[test]
+    fn a_paused_set_is_judged_on_and_speaks_of_the_spec_that_was_followed_last() {
+        let mut working = set(1);
+        working.status = Some(status(&working, &done(), Some(&pods([true, true])), Timestamp::UNIX_EPOCH));
+        working.metadata.generation = Some(4);
+        let expected = [
+            ("Ready", "True", "EnoughReplicasServe"),
+            ("Reconciling", "False", "Paused"),
+            ("Progressing", "Unknown", "Paused"),
+        ];
+        check(&working, &Outcome::Paused, &pods([true, true]), expected);
+        let paused = status(&working, &Outcome::Paused, Some(&pods([true, true])), Timestamp::UNIX_EPOCH);
+        assert_eq!(paused.observed_generation, Some(3));
+        assert_eq!(condition(&paused, "Accepted"), ("True".to_owned(), "Accepted".to_owned()));
+        let outage = [
+            ("Ready", "False", "TooFewReplicasServe"),
+            ("Available", "False", "TooFewReplicasServe"),
+            ("Stalled", "False", "Accepted"),
+        ];
+        check(&working, &Outcome::Paused, &pods([false, false]), outage);
+        let new = [
+            ("Ready", "Unknown", "Paused"),
+            ("Accepted", "Unknown", "Paused"),
+            ("Reconciling", "False", "Paused"),
+        ];
+        check(&set(1), &Outcome::Paused, &pods([true, true]), new);
+    }
+
+    #[test]
+    fn troubles_of_objects_are_degraded_with_their_own_reason() {
+        let trouble = Trouble("FieldConflict", "rival keeps changing".to_owned());
+        let found = super::status(
+            &set(1),
+            None,
+            &done(),
+            &[trouble],
+            Some(&pods([true, true])),
+            Timestamp::UNIX_EPOCH,
+        );
+        assert_eq!(condition(&found, "Degraded"), ("True".to_owned(), "FieldConflict".to_owned()));
+        assert_eq!(condition(&found, "Ready"), ("True".to_owned(), "EnoughReplicasServe".to_owned()));
+    }
+
+    #[test]
+    fn a_set_that_only_observes_says_what_it_would_have_done() {
+        let mut observing = set(1);
+        observing.spec.health.mode = Mode::Observe;
+        let found = status(&observing, &done(), Some(&pods([true, true])), Timestamp::UNIX_EPOCH);
+        let accepted =
+            found.conditions.iter().find(|condition| condition.type_ == "Accepted").expect("Accepted");
+        assert_eq!((accepted.status.as_str(), accepted.reason.as_str()), ("True", "ObserveOnly"));
+        assert!(accepted.message.ends_with("Enforce would keep out nobody"), "{}", accepted.message);
+    }
+
+    #[test]
     fn movement_of_tips_alone_is_no_news() {
         let before = status(&set(1), &done(), Some(&pods([true, true])), Timestamp::UNIX_EPOCH);
         let moved = StoreReplicaSetStatus { fleet_tip: Some(9), proven_tip: Some(7), ..before.clone() };
@@ -318,7 +383,7 @@ mod tests {
         let (set, pods) = (set(1), pods([true, true]));
         let written = status(&set, &done(), Some(&pods), Timestamp::UNIX_EPOCH);
         let later = Timestamp::from_second(9).expect("a time");
-        assert_eq!(super::status(&set, Some(&written), &done(), Some(&pods), later), written);
+        assert_eq!(super::status(&set, Some(&written), &done(), &[], Some(&pods), later), written);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub struct Rules {
 pub(super) struct Valid<'a> {
     /// The set.
     pub set: &'a StoreReplicaSet,
-    /// Its StatefulSet as found.
+    /// Its StatefulSet as found, or what remembers it.
     pub statefulset: Option<&'a StatefulSet>,
 }
 
@@ -48,12 +48,12 @@ pub(super) fn validate<'a>(
     names_are_free(set, observed)?;
     primaries(set, rules)?;
     environment(set)?;
-    Ok(Valid { set, statefulset: observed.statefulset.as_ref() })
+    Ok(Valid { set, statefulset: observed.recorded_on() })
 }
 
 fn names_are_free(set: &StoreReplicaSet, observed: &Observed) -> Result<(), Rejection> {
     let uid = set.metadata.uid.as_deref();
-    let Observed { account, peers, read, budget, statefulset } = observed;
+    let Observed { account, peers, read, budget, statefulset, memento: _ } = observed;
     free(uid, account.as_ref())?;
     free(uid, peers.as_ref())?;
     free(uid, read.as_ref())?;
@@ -71,7 +71,8 @@ fn free<K: Resource<DynamicType = ()>>(uid: Option<&str>, found: Option<&K>) -> 
     Err(Rejection { reason: "NameConflict", message })
 }
 
-fn controlled_by<K: Resource>(object: &K, uid: Option<&str>) -> bool {
+/// Whether the set with this UID, and nothing else, controls the object.
+pub(super) fn controlled_by<K: Resource>(object: &K, uid: Option<&str>) -> bool {
     let owners = object.meta().owner_references.iter().flatten();
     let controller =
         owners.filter(|owner| owner.controller == Some(true)).map(|owner| owner.uid.as_str()).next();

@@ -8,8 +8,6 @@ mod recorded;
 mod services;
 mod statefulset;
 
-use std::marker::PhantomData;
-
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
@@ -19,20 +17,14 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 
+pub(super) use recorded::ANNOTATION as RECORD;
+
 use super::validate::Valid;
 use crate::{api::StoreReplicaSet, names};
 
-/// Objects that were rendered and not yet applied.
+/// Everything a set consists of, as rendered.
 #[derive(Debug)]
-pub(super) struct Prepared;
-
-/// Objects as the API server returned them.
-#[derive(Debug)]
-pub(super) struct Applied;
-
-/// Everything a set consists of, before or after it was applied.
-#[derive(Debug)]
-pub(super) struct Objects<Phase> {
+pub(super) struct Objects {
     /// Under which the pods run; it may do nothing.
     pub(super) account: ServiceAccount,
     /// Through which the followers find each other.
@@ -43,24 +35,10 @@ pub(super) struct Objects<Phase> {
     pub(super) budget: PodDisruptionBudget,
     /// The pods.
     pub(super) statefulset: StatefulSet,
-    phase: PhantomData<Phase>,
-}
-
-impl Objects<Applied> {
-    /// Objects as the API server returned them.
-    pub(super) fn applied(
-        account: ServiceAccount,
-        peers: Service,
-        read: Service,
-        budget: PodDisruptionBudget,
-        statefulset: StatefulSet,
-    ) -> Self {
-        Self { account, peers, read, budget, statefulset, phase: PhantomData }
-    }
 }
 
 /// Renders the objects of a valid set.
-pub(super) fn build(valid: &Valid<'_>) -> Objects<Prepared> {
+pub(super) fn build(valid: &Valid<'_>) -> Objects {
     let set = valid.set;
     Objects {
         account: account::account(set),
@@ -68,7 +46,6 @@ pub(super) fn build(valid: &Valid<'_>) -> Objects<Prepared> {
         read: services::read(set),
         budget: budget::budget(set),
         statefulset: statefulset::statefulset(set, valid.statefulset),
-        phase: PhantomData,
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::{EmptyDir, FollowerSpec, PodOverrides, StoreReplicaSet};
 
 /// Where the record is kept.
-pub(super) const ANNOTATION: &str = "tidemark.dev/recorded-template";
+pub(in crate::reconcile) const ANNOTATION: &str = "tidemark.dev/recorded-template";
 
 /// The fields of the spec that make the template. A field that a later version adds reads as its default here and
 /// there, and so changes nothing.

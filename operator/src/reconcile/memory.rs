@@ -1,0 +1,90 @@
+//! What is remembered of each set from one reconciliation to the next.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::time::Instant;
+
+use super::apply::Ledger;
+use crate::{api::StoreReplicaSetStatus, names::SetKey};
+
+/// What is remembered of all sets. Losing it costs some needless calls.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<BTreeMap<SetKey, Remembered>>);
+
+/// What is remembered of one set.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Remembered {
+    /// Whose: another set of the same name starts with nothing.
+    uid: Option<String>,
+    pub(super) ledger: Ledger,
+    /// The status written last, and when.
+    pub(super) status: Option<(Instant, StoreReplicaSetStatus)>,
+    /// Failures in a row.
+    pub(super) failures: u32,
+}
+
+impl Memory {
+    /// What is known of the set of this UID.
+    pub(super) fn take(&self, key: &SetKey, uid: Option<&str>) -> Remembered {
+        let mut known = self.lock();
+        let remembered = known.entry(key.clone()).or_default();
+        if remembered.uid.as_deref() != uid {
+            *remembered = Remembered { uid: uid.map(str::to_owned), ..Remembered::default() };
+        }
+        remembered.clone()
+    }
+
+    /// Remembers it, unless the set was forgotten since it was taken.
+    pub(super) fn put(&self, key: &SetKey, remembered: Remembered) {
+        if let Some(known) = self.lock().get_mut(key).filter(|known| known.uid == remembered.uid) {
+            *known = remembered;
+        }
+    }
+
+    pub(super) fn failures(&self, key: &SetKey) -> u32 {
+        self.lock().get(key).map_or(0, |remembered| remembered.failures)
+    }
+
+    /// Forgets a set.
+    pub fn forget(&self, key: &SetKey) {
+        self.lock().remove(key);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SetKey, Remembered>> {
+        // Each change of the map is one call, so a thread that panicked left it whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Memory, SetKey};
+
+    fn key() -> SetKey {
+        SetKey { namespace: "n".to_owned(), name: "a".to_owned() }
+    }
+
+    #[test]
+    fn a_set_of_an_earlier_ones_name_is_taken_for_none_that_was_before() {
+        let memory = Memory::default();
+        let mut earlier = memory.take(&key(), Some("earlier"));
+        earlier.failures = 7;
+        memory.put(&key(), earlier.clone());
+        assert_eq!(memory.take(&key(), Some("earlier")).failures, 7);
+        assert_eq!(memory.take(&key(), Some("later")).failures, 0);
+        memory.put(&key(), earlier);
+        assert_eq!(memory.failures(&key()), 0, "what was under way for the earlier one");
+    }
+
+    #[test]
+    fn a_set_that_is_gone_is_not_remembered_by_what_was_under_way() {
+        let memory = Memory::default();
+        let under_way = memory.take(&key(), Some("u"));
+        memory.forget(&key());
+        memory.put(&key(), under_way);
+        assert!(memory.lock().is_empty());
+    }
+}
