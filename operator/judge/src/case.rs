@@ -1,7 +1,8 @@
 //! One set and its members while they are being judged: what the rules hand to each other.
 
 use crate::{
-    BlockNumber, GateStatus, Judgement, Member, Moment, Observed, PodName, Policy, Reason, Sample, VolumeUid,
+    BlockNumber, GateStatus, Intent, Judgement, Member, Mode, Moment, Observed, PodName, Policy, Reason,
+    Sample, VolumeUid,
     memory::{MemberMemory, SetMemory},
     track::Seen,
 };
@@ -88,6 +89,11 @@ impl Case<'_> {
         !self.member.terminating && self.member.container.is_some()
     }
 
+    /// Whether it is to go and no other will come in its place.
+    pub(crate) fn leaves_for_good(&self) -> bool {
+        self.member.intent == Some(Intent::ScaleDown)
+    }
+
     /// Whether its tip counts in the maximum.
     pub(crate) const fn counts(&self) -> bool {
         matches!(self.standing, Standing::Trusted | Standing::Contested) && self.counted.is_some()
@@ -122,6 +128,15 @@ impl Set<'_> {
     /// The names of the members chosen, sorted.
     pub(crate) fn names(&self, which: impl Fn(&Case<'_>) -> bool) -> Vec<PodName> {
         self.cases.iter().filter(|case| which(case)).map(|case| case.member.name.clone()).collect()
+    }
+
+    /// Whether its gate is to be open, by what is claimed so far.
+    pub(crate) fn opens(&self, case: &Case<'_>) -> bool {
+        match self.policy.mode {
+            Mode::Enforce => case.claim.serves,
+            Mode::Observe if case.claim.reason.is_on_purpose() => false,
+            Mode::Observe => case.gate_is_open() || (case.fresh && case.last_tip().is_some()),
+        }
     }
 
     pub(crate) fn was_synced(&self, volume: &VolumeUid) -> bool {

@@ -63,15 +63,19 @@ fn enter(set: &mut Set<'_>, most: usize) {
     best.into_iter().take(most).for_each(|at| set.cases[at].hold(Reason::HeldByFloor));
 }
 
-/// Lets one in that is better by more than `maxLagBlocks` than one that is held; the latter leaves when it is Ready.
+/// Lets one in that is better by more than `maxLagBlocks` than one that is held, or that stays while the held one is to
+/// leave for good; the latter leaves when it is Ready.
 fn displace(set: &mut Set<'_>) {
-    let worst = set.cases.iter().filter(|case| case.claim.reason == Reason::HeldByFloor && is_endpoint(case));
-    let Some(worst) = worst.map(Case::last_tip).min() else { return };
+    let held = set.cases.iter().filter(|case| case.claim.reason == Reason::HeldByFloor && is_endpoint(case));
+    let Some((stays, worst)) = held.map(|case| (!case.leaves_for_good(), case.last_tip())).min() else {
+        return;
+    };
     if count(set, |case| case.claim.serves && is_coming(set, case)) > 0 {
         return;
     }
     let better = |case: &Case<'_>| {
-        may_enter(set, case) && case.last_tip().is_some_and(|tip| is_better(tip, worst, set.policy.max_lag))
+        let ahead = || case.last_tip().is_some_and(|tip| is_better(tip, worst, set.policy.max_lag));
+        may_enter(set, case) && !case.leaves_for_good() && (!stays || ahead())
     };
     ranked(set, better).into_iter().take(1).for_each(|at| set.cases[at].hold(Reason::HeldByFloor));
 }
@@ -87,15 +91,7 @@ fn may_enter(set: &Set<'_>, case: &Case<'_>) -> bool {
 
 /// Whether it is out for a reason the floor may overrule, and is not worse than nothing.
 fn is_eligible(set: &Set<'_>, case: &Case<'_>) -> bool {
-    let measured = matches!(
-        case.claim.reason,
-        Reason::Lagging
-            | Reason::CatchingUp
-            | Reason::BelowExitMark
-            | Reason::AwaitingReference
-            | Reason::Unknown
-    );
-    !case.claim.serves && measured && case.is_alive() && is_useful(set, case)
+    !case.claim.serves && case.claim.reason.is_measured() && case.is_alive() && is_useful(set, case)
 }
 
 /// An empty store is not the least bad answer: without a ceiling it must have been in sync on its volume.
@@ -117,9 +113,12 @@ fn upper_bound_of_lag(set: &Set<'_>, case: &Case<'_>) -> Option<u32> {
     case.last_tip().map(|tip| reference.map_or(0, |reference| tip.behind(reference)))
 }
 
-/// The members chosen, best first: the highest tip, then a fresh sample, then the name.
+/// The members chosen, best first: one that does not leave for good, then the highest tip, a fresh sample, the name.
 fn ranked(set: &Set<'_>, which: impl Fn(&Case<'_>) -> bool) -> Vec<usize> {
     let mut chosen: Vec<usize> = (0..set.cases.len()).filter(|&at| which(&set.cases[at])).collect();
-    chosen.sort_by_key(|&at| (Reverse(set.cases[at].last_tip()), !set.cases[at].fresh, at));
+    chosen.sort_by_key(|&at| {
+        let case = &set.cases[at];
+        (case.leaves_for_good(), Reverse(case.last_tip()), !case.fresh, at)
+    });
     chosen
 }

@@ -37,12 +37,11 @@ mod time;
 mod track;
 mod words;
 
-pub use budget::may_leave;
 pub use gate::{GateSeen, GateStatus, GateWrite, Remembered};
 pub use ids::{BlockHash, BlockNumber, BootId, ContainerId, Genesis, PodName, PodUid, VolumeUid};
 pub use judgement::{ConditionType, Event, Judgement, Notice, Verdict};
 pub use memory::Memory;
-pub use observed::{HashAt, Member, Observed, Sample};
+pub use observed::{HashAt, Intent, Member, Observed, Sample};
 pub use policy::{Mode, Policy};
 pub use reason::Reason;
 pub use time::Moment;
@@ -68,6 +67,7 @@ pub fn judge(now: Moment, policy: &Policy, observed: &Observed, memory: Memory) 
     round::hold(&mut set); // 11
     silence::hold_most(&mut set); // 9
     floor::hold(&mut set); // 8
+    budget::spend(&mut set); // 12
     admission::report(&mut set, witnesses);
     silence::report(&mut set);
     stall::watch(&mut set); // 10

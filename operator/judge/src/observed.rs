@@ -1,7 +1,8 @@
 //! What the caller saw: pods as the API server shows them, and each store's latest sample.
 
 use crate::{
-    BlockHash, BlockNumber, BootId, ContainerId, GateSeen, Genesis, Moment, PodName, PodUid, VolumeUid,
+    BlockHash, BlockNumber, BootId, ContainerId, GateSeen, Genesis, Moment, PodName, PodUid, Reason,
+    VolumeUid,
 };
 
 /// Everything seen of one set at one moment.
@@ -30,11 +31,36 @@ pub struct Member {
     pub ready: bool,
     /// Whether the pod has a deletion timestamp.
     pub terminating: bool,
+    /// What is to be done with the pod, which takes it out as soon as enough others stay in.
+    pub intent: Option<Intent>,
     /// The gate condition as it stands on the pod.
     pub gate: GateSeen,
     /// The latest *answer* received from this pod. Keep the last one when a later request fails or times out:
     /// the judge decides by its age.
     pub sample: Option<Sample>,
+}
+
+/// Why a pod is to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Intent {
+    /// To be made anew from a newer template.
+    Replace,
+    /// For good: fewer replicas are wanted.
+    ScaleDown,
+    /// To be made anew on an empty volume.
+    Rebuild,
+}
+
+impl Intent {
+    /// The reason of a member that is out for it.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Replace => Reason::Replacing,
+            Self::ScaleDown => Reason::ScalingDown,
+            Self::Rebuild => Reason::Rebuilding,
+        }
+    }
 }
 
 /// One answer of one store.

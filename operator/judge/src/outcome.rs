@@ -1,7 +1,7 @@
 //! From claims to verdicts, gate writes and the memory of each member. Changes no decision.
 
 use crate::{
-    GateStatus, GateWrite, Judgement, Memory, Mode, Notice, Reason, Remembered, Verdict,
+    GateStatus, GateWrite, Judgement, Memory, Notice, Reason, Remembered, Verdict,
     case::{Case, Claim, Set},
 };
 
@@ -51,7 +51,7 @@ fn settle(set: &mut Set<'_>, at: usize) {
     if claim.serves && !memory.serves {
         (memory.entered_at, memory.exit) = (Some(now), None);
     }
-    if !claim.serves && (memory.serves || memory.exit.is_none()) {
+    if !claim.serves && (memory.serves || memory.exit.is_none() || claim.reason.is_on_purpose()) {
         (memory.entered_at, memory.exit) = (None, Some(claim.reason));
     }
     memory.serves = claim.serves;
@@ -97,7 +97,7 @@ fn describe(set: &Set<'_>, case: &Case<'_>) -> Verdict {
 /// The gate to write, if what stands on the pod says anything else. A pod that is being deleted needs none, and in
 /// a first round only what changes a status is written. A mark that has risen alone is no reason to write.
 fn gate(set: &Set<'_>, at: usize, verdict: &Verdict) -> Option<GateWrite> {
-    let open = is_open(set, &set.cases[at]);
+    let open = set.opens(&set.cases[at]);
     let case = &set.cases[at];
     let mut wanted = to_remember(set, case, open);
     let seen = &case.member.gate;
@@ -111,13 +111,6 @@ fn gate(set: &Set<'_>, at: usize, verdict: &Verdict) -> Option<GateWrite> {
         return None;
     }
     Some(GateWrite { open, reason: verdict.reason, message: wanted.message(&verdict.text()) })
-}
-
-fn is_open(set: &Set<'_>, case: &Case<'_>) -> bool {
-    match set.policy.mode {
-        Mode::Enforce => case.claim.serves,
-        Mode::Observe => case.gate_is_open() || (case.fresh && case.last_tip().is_some()),
-    }
 }
 
 fn to_remember(set: &Set<'_>, case: &Case<'_>, open: bool) -> Remembered {

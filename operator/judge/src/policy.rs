@@ -9,7 +9,8 @@ pub enum Mode {
     /// Gates follow the verdicts.
     #[default]
     Enforce,
-    /// A gate is opened after the first valid sample and then left alone; verdicts say what would have been done.
+    /// A gate is opened after the first valid sample and then left alone but for what is asked for; verdicts say what
+    /// would have been done.
     Observe,
 }
 

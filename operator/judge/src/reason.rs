@@ -52,10 +52,33 @@ reasons! {
     Diverged,
     /// Out: listed in `spec.fenced`.
     Fenced,
+    /// Out: to be made anew from the present template.
+    Replacing,
+    /// Out: to be deleted, since fewer replicas are wanted.
+    ScalingDown,
+    /// Out: to be made anew on an empty volume.
+    Rebuilding,
     /// Out: the pod is being deleted.
     Terminating,
     /// Out: the container `follower` is not running.
     NotRunning,
+}
+
+impl Reason {
+    /// Whether it is about how far behind the member is, or may be, and passes with blocks that arrive.
+    #[must_use]
+    pub const fn is_measured(self) -> bool {
+        matches!(
+            self,
+            Self::Lagging | Self::CatchingUp | Self::BelowExitMark | Self::AwaitingReference | Self::Unknown
+        )
+    }
+
+    /// Whether somebody asked for it: then it holds in [`crate::Mode::Observe`] too.
+    #[must_use]
+    pub const fn is_on_purpose(self) -> bool {
+        matches!(self, Self::Fenced | Self::Replacing | Self::ScalingDown | Self::Rebuilding)
+    }
 }
 
 impl fmt::Display for Reason {

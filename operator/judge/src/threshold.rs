@@ -74,7 +74,8 @@ fn to_enter(case: &mut Case<'_>, policy: &Policy, witnesses: Witnesses, mark: Op
         return Claim::out(Reason::CatchingUp);
     }
     case.memory.streak = case.memory.streak.saturating_add(u32::from(case.new_sample));
-    let enough = case.memory.streak >= policy.readmit_after.max(1);
+    // One that was kept out for another reason meanwhile enters on what it says now, not on what it said last.
+    let enough = case.new_sample && case.memory.streak >= policy.readmit_after.max(1);
     if enough { Claim::new(true, Reason::InSync) } else { Claim::out(Reason::CatchingUp) }
 }
 

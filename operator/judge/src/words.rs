@@ -143,6 +143,9 @@ const fn sentence(reason: Reason) -> &'static str {
         Reason::WrongGenesis => "follows another chain",
         Reason::Diverged => "holds other blocks than the rest",
         Reason::Fenced => "fenced by spec.fenced",
+        Reason::Replacing => "taken out to be replaced",
+        Reason::ScalingDown => "taken out to be removed",
+        Reason::Rebuilding => "taken out to be rebuilt on an empty volume",
         Reason::Terminating => "being deleted",
         Reason::NotRunning => "its container follower is not running",
     }

@@ -68,6 +68,7 @@ impl State {
             container: pod.container.clone(),
             ready: pod.ready,
             terminating: pod.terminating,
+            intent: None,
             gate: pod.gate.clone(),
             sample: self.samples.get(&pod.uid).cloned(),
         }

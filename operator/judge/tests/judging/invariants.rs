@@ -16,6 +16,29 @@ pub(crate) fn check(world: &mut World, seen: &Observed) {
     }
     check_floor(world, seen);
     check_silence(world, seen);
+    check_budget(world, seen);
+}
+
+/// One at a time is replaced, and none that would leave fewer than may be: what a verdict does not open is gone.
+fn check_budget(world: &World, seen: &Observed) {
+    let asked = |reason| matches!(reason, Reason::Replacing | Reason::Rebuilding);
+    let replaced = world.judgement.verdicts.iter().filter(|verdict| asked(verdict.reason)).count();
+    assert!(replaced <= 1, "two are replaced at once: {:?}", world.judgement);
+    let endpoints = || seen.members.iter().filter(|member| is_endpoint(member) && member.container.is_some());
+    let stays = |member: &&Member| match world.policy.mode {
+        Mode::Enforce => verdict_on(world, member).serves,
+        Mode::Observe => !verdict_on(world, member).reason.is_on_purpose(),
+    };
+    let left = endpoints().filter(stays).count();
+    for member in endpoints() {
+        let most = match verdict_on(world, member).reason {
+            Reason::Replacing | Reason::Rebuilding => world.policy.replicas.saturating_sub(1),
+            Reason::ScalingDown => world.policy.replicas,
+            _ => continue,
+        };
+        let floor = world.policy.min_serving.min(most) as usize;
+        assert!(left >= floor, "{left} are left: {:?}", world.judgement);
+    }
 }
 
 fn verdict_on<'a>(world: &'a World, member: &Member) -> &'a Verdict {
@@ -48,8 +71,9 @@ fn check_freshness(world: &World, member: &Member, verdict: &Verdict) {
 fn check_holding(verdict: &Verdict) {
     assert_eq!(verdict.held_from.is_some(), HELD.contains(&verdict.reason), "{verdict:?}");
     assert!(!HELD.contains(&verdict.reason) || verdict.serves, "{verdict:?}");
-    let never = [Reason::Fenced, Reason::Terminating, Reason::NotRunning];
-    assert!(verdict.held_from.is_none_or(|from| !never.contains(&from)), "{verdict:?}");
+    let never =
+        |from: Reason| from.is_on_purpose() || [Reason::Terminating, Reason::NotRunning].contains(&from);
+    assert!(verdict.held_from.is_none_or(|from| !never(from)), "{verdict:?}");
     let not_by_floor =
         [Reason::Diverged, Reason::WrongGenesis, Reason::AwaitingFirstSample, Reason::EmptyStore];
     let by_floor = verdict.reason == Reason::HeldByFloor;

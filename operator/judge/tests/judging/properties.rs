@@ -2,7 +2,7 @@
 
 use crate::world::{World, ms};
 use proptest::prelude::*;
-use tidemark_judge::{Memory, Reason, judge};
+use tidemark_judge::{Intent, Memory, Reason, judge};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
@@ -74,6 +74,31 @@ proptest! {
             world.round();
             prop_assert_eq!(world.is_open(0), starts_in);
         }
+    }
+
+    /// The controller's part: whoever is asked to leave and is not Ready is made anew. `invariants.rs` counts.
+    #[test]
+    fn a_fleet_is_replaced_one_by_one_whatever_lags_meanwhile(
+        replicas in 1_u32..6,
+        floor in 0_u32..7,
+        behind in prop::collection::vec(prop::option::weighted(0.2, 0_usize..6), 30),
+    ) {
+        let mut world = World::in_sync(replicas);
+        world.policy.min_serving = floor;
+        (0..world.stores.len()).for_each(|at| world.member(at).intent = Some(Intent::Replace));
+        for laggard in behind.into_iter().map(Some).chain(std::iter::repeat_n(None, 40)) {
+            let tips: Vec<u32> =
+                (0..world.stores.len()).map(|at| if laggard == Some(Some(at)) { 100 } else { 200 }).collect();
+            world.set_tips(200, &tips);
+            world.round();
+            let gone = |at: &usize| world.observed.members[*at].intent.is_some() && !world.observed.members[*at].ready;
+            for at in (0..world.stores.len()).filter(gone).collect::<Vec<_>>() {
+                world.recreate(at);
+                world.member(at).intent = None;
+            }
+        }
+        prop_assert!(world.observed.members.iter().all(|member| member.intent.is_none()), "{:?}", world.judgement);
+        prop_assert_eq!(world.open_gates(), replicas as usize);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::world::{OTHER_CHAIN, World, ms};
 use std::{collections::BTreeMap, fmt::Write};
-use tidemark_judge::Reason;
+use tidemark_judge::{Intent, Reason};
 
 /// Virtual seconds per seed.
 const SECONDS: u32 = 300;
@@ -127,6 +127,10 @@ fn disturb_with(world: &mut World, dice: &mut Dice, may: impl Fn(u64) -> bool) {
         47..49 => world.stores.iter_mut().for_each(|store| store.answers = true),
         49 => world.primary.answers = true,
         50 => world.kubelet = true,
+        51 => world.member(at).intent = Some(Intent::Replace),
+        52 => world.member(at).intent = Some(Intent::ScaleDown),
+        53 => world.member(at).intent = Some(Intent::Rebuild),
+        54..56 => world.observed.members.iter_mut().for_each(|member| member.intent = None),
         _ => {}
     }
 }

@@ -133,6 +133,7 @@ impl World {
             container: Some(format!("containerd://{}", self.made).into()),
             ready: false,
             terminating: false,
+            intent: None,
             gate: GateSeen::default(),
             sample: None,
         };
