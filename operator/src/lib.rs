@@ -4,6 +4,7 @@
 //! `freshness` judges its followers (milliseconds, driven by tips).
 
 mod admin;
+pub mod aim;
 pub mod api;
 pub mod clock;
 pub mod freshness;

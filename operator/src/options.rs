@@ -4,6 +4,11 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::{
+    aim::{Aim, HostPattern},
+    reconcile::Rules,
+};
+
 /// Deploys fleets of store followers and keeps the stale ones out of their Services.
 #[derive(Debug, Parser)]
 #[command(name = "tidemark-operator", version)]
@@ -45,6 +50,21 @@ pub struct Options {
     #[arg(long, env = "TIDEMARK_OPERATOR_ALLOW_LOOPBACK_PRIMARIES")]
     pub allow_loopback_primaries: bool,
 
+    /// Hosts that a StoreReplicaSet may name as its primary: a name, *.chain.svc for all names below one (a host without
+    /// dots is SERVICE.NAMESPACE.svc), or an address range such as 10.0.0.0/8. May be given more than once, and in the
+    /// environment with commas. Without it, all but those of the operator's own node.
+    #[arg(
+        long = "allowed-primary",
+        env = "TIDEMARK_OPERATOR_ALLOWED_PRIMARY",
+        value_name = "HOST",
+        value_delimiter = ','
+    )]
+    pub allowed_primaries: Vec<HostPattern>,
+
+    /// The operator's own namespace, which the NetworkPolicies of all fleets let in.
+    #[arg(long, env = "TIDEMARK_OPERATOR_POD_NAMESPACE", value_name = "NAME")]
+    pub pod_namespace: Option<String>,
+
     /// How many sets are reconciled at the same time.
     #[arg(long, env = "TIDEMARK_OPERATOR_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
@@ -55,6 +75,13 @@ pub struct Options {
 }
 
 impl Options {
+    /// What all sets must keep to.
+    pub(crate) fn rules(&self) -> Rules {
+        let allowed = self.allowed_primaries.clone().into();
+        let namespace = self.pod_namespace.clone().filter(|name| !name.is_empty());
+        Rules { aim: Aim { allow_loopback: self.allow_loopback_primaries, allowed }, namespace }
+    }
+
     /// The namespaces to serve, each once; None: all of them.
     pub(crate) fn scopes(&self) -> BTreeSet<Option<String>> {
         let named = self.namespaces.iter().filter(|name| !name.is_empty()).cloned().map(Some);
@@ -80,6 +107,8 @@ impl Default for Options {
             log_format: LogFormat::Text,
             log_filter: "info".to_owned(),
             allow_loopback_primaries: false,
+            allowed_primaries: Vec::new(),
+            pod_namespace: None,
             concurrency: 8,
             gate_writes: 32,
         }

@@ -25,7 +25,7 @@ use crate::{
     names::{MANAGED_BY_SELECTOR, SetKey},
     options::Options,
     queue::Queue,
-    reconcile::{Context, Memory, Rules, Watched, reconcile, retry},
+    reconcile::{Context, Memory, Watched, reconcile, retry},
     sets::Sets,
 };
 
@@ -72,13 +72,14 @@ impl Scope {
     }
 
     /// Starts the watches of what the reconciler makes. Judging does not wait for them.
-    fn watch_owned(&self, queue: &Arc<Queue>) -> (Watched, [AbortOnDropHandle<()>; 4]) {
+    fn watch_owned(&self, queue: &Arc<Queue>) -> (Watched, [AbortOnDropHandle<()>; 5]) {
         let (accounts, accounts_task) = self.watch_kind(queue);
         let (services, services_task) = self.watch_kind(queue);
         let (budgets, budgets_task) = self.watch_kind(queue);
+        let (policies, policies_task) = self.watch_kind(queue);
         let (statefulsets, statefulsets_task) = self.watch_kind(queue);
-        let watched = Watched { accounts, services, budgets, statefulsets };
-        (watched, [accounts_task, services_task, budgets_task, statefulsets_task])
+        let watched = Watched { accounts, services, budgets, policies, statefulsets };
+        (watched, [accounts_task, services_task, budgets_task, policies_task, statefulsets_task])
     }
 
     fn watch_kind<K>(&self, queue: &Arc<Queue>) -> (Store<K>, AbortOnDropHandle<()>)
@@ -105,7 +106,7 @@ impl Scope {
             client: self.client.clone(),
             watched,
             fleets: Arc::clone(fleets),
-            rules: Rules { allow_loopback: self.options.allow_loopback_primaries },
+            rules: self.options.rules(),
             metrics: Arc::clone(&self.metrics),
             memory: Memory::default(),
         })
@@ -155,6 +156,7 @@ async fn all_known(watched: &Watched) {
     let _ = watched.accounts.wait_until_ready().await;
     let _ = watched.services.wait_until_ready().await;
     let _ = watched.budgets.wait_until_ready().await;
+    let _ = watched.policies.wait_until_ready().await;
     let _ = watched.statefulsets.wait_until_ready().await;
 }
 

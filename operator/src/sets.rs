@@ -125,7 +125,7 @@ impl Sets {
     /// Has the set judged as it is now; says whether it is to be reconciled.
     fn seen(&mut self, set: &StoreReplicaSet) -> bool {
         let key = SetKey::of(set);
-        self.context.fleets.set_seen(&key, FleetSpec::of(set, self.context.rules.allow_loopback));
+        self.context.fleets.set_seen(&key, FleetSpec::of(set, &self.context.rules.aim));
         let metadata = &set.metadata;
         let asked = (metadata.uid.clone(), metadata.generation, metadata.annotations.clone());
         self.asked.insert(key, asked.clone()) != Some(asked)
@@ -178,8 +178,13 @@ mod tests {
         let (client, metrics) = (Client::new(nobody, "n"), Arc::new(Metrics::new()));
         let shared = Shared::new(&client, Clock::start(), Arc::clone(&metrics), 1, CancellationToken::new());
         let fleets = Fleets::new(client.clone(), shared, Arc::default());
-        let watched =
-            Watched { accounts: store().0, services: store().0, budgets: store().0, statefulsets: store().0 };
+        let watched = Watched {
+            accounts: store().0,
+            services: store().0,
+            budgets: store().0,
+            policies: store().0,
+            statefulsets: store().0,
+        };
         let (rules, memory) = (Rules::default(), Memory::default());
         let context = Arc::new(Context { client, watched, fleets, rules, metrics, memory });
         Sets::new(store().1, context, Arc::clone(queue))

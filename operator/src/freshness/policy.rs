@@ -3,8 +3,8 @@
 use tidemark_judge::{Genesis, Mode, PodName, Policy};
 
 use crate::{
+    aim::Aim,
     api::{self, HealthSpec, StoreReplicaSet},
-    reconcile::primary_refusal,
 };
 
 /// A set as the freshness path sees it.
@@ -24,9 +24,9 @@ pub struct FleetSpec {
 
 impl FleetSpec {
     /// Reads a set. A set whose primary is refused is judged all the same, without asking that primary.
-    pub fn of(set: &StoreReplicaSet, allow_loopback: bool) -> Self {
+    pub fn of(set: &StoreReplicaSet, aim: &Aim) -> Self {
         let spec = &set.spec;
-        let refused = primary_refusal(&spec.primary.url, allow_loopback).is_some();
+        let refused = aim.refusal(&spec.primary.url, set.metadata.namespace.as_deref()).is_some();
         let pinned = set.status.as_ref().and_then(|status| status.genesis.as_deref());
         Self {
             uid: set.metadata.uid.clone().unwrap_or_default(),

@@ -139,14 +139,15 @@ struct Tried(Plan);
 
 impl Plan {
     fn of(observed: &Observed, objects: &Objects, ledger: &Ledger, anew: bool) -> Result<Self, ApplyError> {
-        let Objects { account, peers, read, budget, statefulset } = objects;
+        let Objects { account, peers, read, budget, policy, statefulset } = objects;
         let now = Instant::now();
         let mut wanted = vec![
             Wanted::new(account, observed.account.as_ref()),
             Wanted::new(peers, observed.peers.as_ref()),
             Wanted::new(read, observed.read.as_ref()),
-            Wanted::new(budget, observed.budget.as_ref()),
         ];
+        wanted.extend(budget.iter().map(|budget| Wanted::new(budget, observed.budget.as_ref())));
+        wanted.extend(policy.iter().map(|policy| Wanted::new(policy, observed.policy.as_ref())));
         let of_pods = Wanted::new(statefulset, observed.statefulset.as_ref());
         let anew = if anew {
             Some(of_pods)

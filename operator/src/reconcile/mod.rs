@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 pub use memory::Memory;
 pub use observe::Watched;
-pub use validate::{Rules, primary_refusal};
+pub use validate::Rules;
 
 use self::{
     apply::Ledger,
@@ -125,7 +125,7 @@ async fn make(
         return Ok((Outcome::Paused, None));
     }
     let observed = observe::observe(&context.client, &context.watched, key).await?;
-    let objects = match validate::validate(set, &observed, context.rules) {
+    let objects = match validate::validate(set, &observed, &context.rules) {
         Ok(valid) => build::build(&valid),
         Err(rejection) => return Ok((Outcome::Rejected(rejection), None)),
     };

@@ -7,6 +7,7 @@ use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
         core::v1::{Service, ServiceAccount},
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
 };
@@ -30,6 +31,8 @@ pub(super) struct Observed {
     pub read: Option<Service>,
     /// The disruption budget.
     pub budget: Option<PodDisruptionBudget>,
+    /// Who may reach the pods.
+    pub policy: Option<NetworkPolicy>,
     /// The pods' StatefulSet.
     pub statefulset: Option<StatefulSet>,
     /// While the StatefulSet is being made anew: what bears the record of its template.
@@ -52,6 +55,8 @@ pub struct Watched {
     pub services: Store<Service>,
     /// Disruption budgets.
     pub budgets: Store<PodDisruptionBudget>,
+    /// Network policies.
+    pub policies: Store<NetworkPolicy>,
     /// StatefulSets.
     pub statefulsets: Store<StatefulSet>,
 }
@@ -98,6 +103,7 @@ pub(super) async fn observe(
         peers,
         read: reader.one(&watched.services, &key.name).await?,
         budget: reader.one(&watched.budgets, &key.name).await?,
+        policy: reader.one(&watched.policies, &key.name).await?,
         statefulset: reader.one(&watched.statefulsets, &key.name).await?,
     })
 }

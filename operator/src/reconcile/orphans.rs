@@ -46,10 +46,11 @@ pub(super) async fn delete(
 }
 
 fn find(watched: &Watched, key: &SetKey, uid: Option<&str>, wanted: &[Id]) -> Vec<Orphan> {
-    let Watched { accounts, services, budgets, statefulsets: _ } = watched;
+    let Watched { accounts, services, budgets, policies, statefulsets: _ } = watched;
     let mut orphans = of_kind(accounts, key, uid, wanted);
     orphans.extend(of_kind(services, key, uid, wanted));
     orphans.extend(of_kind(budgets, key, uid, wanted));
+    orphans.extend(of_kind(policies, key, uid, wanted));
     orphans
 }
 

@@ -1,18 +1,18 @@
 //! Finds what the schema cannot: names that are taken, addresses nobody may be aimed at. Pure.
 
-use std::net::IpAddr;
-
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::Resource;
 
 use super::observe::Observed;
-use crate::api::StoreReplicaSet;
+use crate::{aim::Aim, api::StoreReplicaSet};
 
-/// What the operator's flags allow.
-#[derive(Clone, Copy, Debug, Default)]
+/// What the operator's flags say of all sets.
+#[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// Accept primaries at loopback and link-local addresses.
-    pub allow_loopback: bool,
+    /// Which primaries may be named.
+    pub aim: Aim,
+    /// The operator's own namespace; None: it runs outside of the cluster.
+    pub namespace: Option<String>,
 }
 
 /// A set that may be built.
@@ -22,6 +22,8 @@ pub(super) struct Valid<'a> {
     pub set: &'a StoreReplicaSet,
     /// Its StatefulSet as found, or what remembers it.
     pub statefulset: Option<&'a StatefulSet>,
+    /// The operator's own namespace.
+    pub operator_namespace: Option<&'a str>,
 }
 
 /// Why a set is not accepted; only a change by its owner helps.
@@ -43,21 +45,23 @@ const RESERVED: [&str; 3] = ["POD_UID", "POD_NAME", "POD_IP"];
 pub(super) fn validate<'a>(
     set: &'a StoreReplicaSet,
     observed: &'a Observed,
-    rules: Rules,
+    rules: &'a Rules,
 ) -> Result<Valid<'a>, Rejection> {
     names_are_free(set, observed)?;
-    primaries(set, rules)?;
+    primaries(set, &rules.aim)?;
     environment(set)?;
-    Ok(Valid { set, statefulset: observed.recorded_on() })
+    reachable(set, rules)?;
+    Ok(Valid { set, statefulset: observed.recorded_on(), operator_namespace: rules.namespace.as_deref() })
 }
 
 fn names_are_free(set: &StoreReplicaSet, observed: &Observed) -> Result<(), Rejection> {
     let uid = set.metadata.uid.as_deref();
-    let Observed { account, peers, read, budget, statefulset, memento: _ } = observed;
+    let Observed { account, peers, read, budget, policy, statefulset, memento: _ } = observed;
     free(uid, account.as_ref())?;
     free(uid, peers.as_ref())?;
     free(uid, read.as_ref())?;
     free(uid, budget.as_ref())?;
+    free(uid, policy.as_ref())?;
     free(uid, statefulset.as_ref())
 }
 
@@ -79,12 +83,12 @@ pub(super) fn controlled_by<K: Resource>(object: &K, uid: Option<&str>) -> bool 
     uid.is_some() && controller == uid
 }
 
-fn primaries(set: &StoreReplicaSet, rules: Rules) -> Result<(), Rejection> {
+fn primaries(set: &StoreReplicaSet, aim: &Aim) -> Result<(), Rejection> {
     let primary = &set.spec.primary;
     let urls = std::iter::once(("spec.primary.url", &primary.url))
         .chain(primary.fallback_urls.iter().map(|url| ("spec.primary.fallbackUrls", url)));
     for (field, url) in urls {
-        if let Some(why) = primary_refusal(url, rules.allow_loopback) {
+        if let Some(why) = aim.refusal(url, set.metadata.namespace.as_deref()) {
             let message = format!("{field} {url} {why}: name the primary's Service or address instead");
             return Err(Rejection { reason: "PrimaryRefused", message });
         }
@@ -92,32 +96,15 @@ fn primaries(set: &StoreReplicaSet, rules: Rules) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Why the operator may not be aimed at this address; None when it may.
-pub fn primary_refusal(url: &str, allow_loopback: bool) -> Option<&'static str> {
-    let Ok(url) = url::Url::parse(url) else { return Some("is no URL") };
-    if url.port_or_known_default().is_none_or(|port| port == 0) {
-        return Some("has no port that can be connected to");
+/// A policy that narrows readers must name the operator beside them, or every follower would fall silent.
+fn reachable(set: &StoreReplicaSet, rules: &Rules) -> Result<(), Rejection> {
+    let policy = &set.spec.network_policy;
+    if !policy.create || policy.readers.is_empty() || rules.namespace.is_some() {
+        return Ok(());
     }
-    let local = match url.host() {
-        Some(url::Host::Domain(name)) => is_local_name(name),
-        Some(url::Host::Ipv4(address)) => is_local(IpAddr::V4(address)),
-        Some(url::Host::Ipv6(address)) => is_local(address.to_canonical()),
-        None => return Some("names no host"),
-    };
-    (local && !allow_loopback)
-        .then_some("is a loopback or link-local address, which names each pod's or node's own self")
-}
-
-fn is_local_name(name: &str) -> bool {
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost")
-}
-
-fn is_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_unspecified(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified(),
-    }
+    let message = "spec.networkPolicy.readers would keep the operator out too, which does not know its own namespace: \
+                   start it with --pod-namespace, or remove readers";
+    Err(Rejection { reason: "OperatorNamespaceUnknown", message: message.to_owned() })
 }
 
 fn environment(set: &StoreReplicaSet) -> Result<(), Rejection> {
@@ -132,7 +119,7 @@ mod tests {
     use k8s_openapi::api::core::v1::Service;
     use serde_json::{Value, json};
 
-    use super::{Observed, Rejection, Rules, primary_refusal, validate};
+    use super::{Observed, Rejection, Rules, validate};
     use crate::api::StoreReplicaSet;
 
     fn set(primary: &str, env: Value) -> StoreReplicaSet {
@@ -144,7 +131,7 @@ mod tests {
     }
 
     fn check(set: &StoreReplicaSet, observed: &Observed) -> Option<Rejection> {
-        validate(set, observed, Rules::default()).err()
+        validate(set, observed, &Rules::default()).err()
     }
 
     fn owned_by(uid: &str, controller: bool) -> Observed {
@@ -172,34 +159,18 @@ mod tests {
     }
 
     #[test]
-    fn local_addresses_in_every_spelling_are_refused() {
-        let local = [
-            "http://127.0.0.1:1",
-            "http://127.9.9.9:1",
-            "http://2130706433:1",
-            "http://0x7f.1:1",
-            "http://[::1]:1",
-            "http://[::ffff:127.0.0.1]:1",
-            "http://0.0.0.0:1",
-            "http://[::]:1",
-            "http://169.254.169.254:80",
-            "http://[fe80::1]:1",
-            "http://localhost:1",
-            "http://LOCALHOST.:1",
-            "http://a.localhost:1",
-        ];
-        for url in local {
-            assert!(primary_refusal(url, false).is_some(), "{url}");
-            assert!(primary_refusal(url, true).is_none(), "{url}");
-        }
-        for url in
-            ["http://primary:57291", "http://10.0.0.1:1", "http://[fd00::1]:1", "http://localhost.example:1"]
-        {
-            assert!(primary_refusal(url, false).is_none(), "{url}");
-        }
-        for url in ["http://:1", "http://primary:99999", "http://primary:0"] {
-            assert!(primary_refusal(url, true).is_some(), "{url}");
-        }
+    fn readers_are_not_narrowed_by_an_operator_that_would_shut_itself_out() {
+        let mut set = set("http://primary:1", json!([]));
+        let readers = json!([{ "podSelector": {} }]);
+        set.spec.network_policy.readers = serde_json::from_value(readers).expect("readers");
+        assert_eq!(
+            check(&set, &Observed::default()).expect("a rejection").reason,
+            "OperatorNamespaceUnknown"
+        );
+        let rules = Rules { namespace: Some("system".to_owned()), ..Rules::default() };
+        assert!(validate(&set, &Observed::default(), &rules).is_ok());
+        set.spec.network_policy.create = false;
+        assert_eq!(check(&set, &Observed::default()), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod account;
 mod budget;
 mod container;
+mod network;
 mod pod;
 mod recorded;
 mod services;
@@ -12,6 +13,7 @@ use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
         core::v1::{Service, ServiceAccount},
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
@@ -31,8 +33,10 @@ pub(super) struct Objects {
     pub(super) peers: Service,
     /// Through which readers reach the replicas that are in sync.
     pub(super) read: Service,
-    /// How many may be evicted at once.
-    pub(super) budget: PodDisruptionBudget,
+    /// How many may be evicted at once; None: switched off.
+    pub(super) budget: Option<PodDisruptionBudget>,
+    /// Who may reach the pods; None: switched off.
+    pub(super) policy: Option<NetworkPolicy>,
     /// The pods.
     pub(super) statefulset: StatefulSet,
 }
@@ -44,7 +48,8 @@ pub(super) fn build(valid: &Valid<'_>) -> Objects {
         account: account::account(set),
         peers: services::peers(set),
         read: services::read(set),
-        budget: budget::budget(set),
+        budget: set.spec.disruption_budget.create.then(|| budget::budget(set)),
+        policy: set.spec.network_policy.create.then(|| network::policy(set, valid.operator_namespace)),
         statefulset: statefulset::statefulset(set, valid.statefulset),
     }
 }
@@ -105,7 +110,8 @@ mod tests {
     /// The objects as a user sees them, without the record that the StatefulSet carries.
     fn render(spec: Value, observed: &Observed) -> Vec<Value> {
         let set = set(spec);
-        let valid = validate(&set, observed, Rules::default()).expect("valid");
+        let rules = Rules { namespace: Some("tidemark-system".to_owned()), ..Rules::default() };
+        let valid = validate(&set, observed, &rules).expect("valid");
         let objects = build(&valid);
         let mut statefulset = serde_json::to_value(&objects.statefulset).expect("JSON");
         let annotations = statefulset["metadata"]["annotations"].as_object_mut().expect("annotations");
@@ -115,6 +121,7 @@ mod tests {
             serde_json::to_value(objects.peers),
             serde_json::to_value(objects.read),
             serde_json::to_value(objects.budget),
+            serde_json::to_value(objects.policy),
         ];
         others.into_iter().map(|other| other.expect("JSON")).chain([statefulset]).collect()
     }
@@ -150,7 +157,8 @@ mod tests {
     fn found(spec: Value) -> Observed {
         let set = set(spec);
         let nothing = Observed::default();
-        let valid = validate(&set, &nothing, Rules::default()).expect("valid");
+        let rules = Rules::default();
+        let valid = validate(&set, &nothing, &rules).expect("valid");
         let mut statefulset = build(&valid).statefulset;
         let mut template = statefulset.spec.clone().expect("spec").template;
         template.spec.as_mut().expect("spec").termination_grace_period_seconds = Some(777);
@@ -159,7 +167,7 @@ mod tests {
     }
 
     fn grace(objects: &[Value]) -> i64 {
-        let template = &objects[4]["spec"]["template"]["spec"];
+        let template = &objects[5]["spec"]["template"]["spec"];
         template["terminationGracePeriodSeconds"].as_i64().expect("a number")
     }
 
@@ -170,7 +178,7 @@ mod tests {
         scaled["health"] = json!({ "maxLagBlocks": 9 });
         let objects = render(scaled, &found(smallest()));
         assert_eq!(grace(&objects), 777);
-        assert_eq!(objects[4]["spec"]["replicas"], 4);
+        assert_eq!(objects[5]["spec"]["replicas"], 4);
     }
 
     #[test]
@@ -179,13 +187,22 @@ mod tests {
             let mut spec = smallest();
             spec["podTemplate"] = pod_template;
             let objects = render(spec, &Observed::default());
-            objects[4]["spec"]["template"]["spec"]["topologySpreadConstraints"].clone()
+            objects[5]["spec"]["template"]["spec"]["topologySpreadConstraints"].clone()
         };
         let default = constraints(json!({ "nodeSelector": { "disk": "fast" } }));
         assert_eq!(default[0]["labelSelector"]["matchLabels"]["app.kubernetes.io/instance"], "books");
         assert_eq!(constraints(json!({ "affinity": { "podAntiAffinity": {} } })), Value::Null);
         let own = json!([{ "maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule" }]);
         assert_eq!(constraints(json!({ "topologySpreadConstraints": own })), own);
+    }
+
+    #[test]
+    fn budget_and_policy_can_be_switched_off() {
+        let mut spec = smallest();
+        (spec["disruptionBudget"], spec["networkPolicy"]) =
+            (json!({ "create": false }), json!({ "create": false }));
+        let objects = render(spec, &Observed::default());
+        assert_eq!((&objects[3], &objects[4]), (&Value::Null, &Value::Null));
     }
 
     #[test]
