@@ -33,6 +33,7 @@ pub(crate) struct Round {
     pub(crate) started: Option<Moment>,
     pub(crate) done: bool,
     pub(crate) mode: Mode,
+    pub(crate) judged_at: Moment,
 }
 
 /// What is remembered of one pod.

@@ -3,18 +3,27 @@
 use crate::{
     Mode, Reason,
     case::{Case, Set},
-    memory::Round,
 };
 
-/// Starts a round for a new leader or a set that leaves `mode: Observe`, and ends it when all have been heard.
+/// Starts a round for a new leader, one that stood still, or a set that leaves `mode: Observe`, and ends it when all
+/// have been heard.
 pub(crate) fn advance(set: &mut Set<'_>) {
     let leaves_observe = set.memory.round.mode == Mode::Observe && set.policy.mode == Mode::Enforce;
-    if set.memory.round.started.is_none() || leaves_observe {
-        set.memory.round = Round { started: Some(set.now), done: false, mode: set.policy.mode };
+    if set.memory.round.started.is_none() || leaves_observe || stood_still(set) {
+        set.memory.round.started = Some(set.now);
+        set.memory.round.done = false;
         set.cases.iter_mut().for_each(|case| case.memory.serves |= leaves_observe && case.gate_is_open());
     }
     set.memory.round.mode = set.policy.mode;
+    set.memory.round.judged_at = set.now;
     set.memory.round.done |= is_complete(set);
+}
+
+/// Whether nobody was judged for so long that samples are old because nobody was asked, and not because nobody
+/// answered. A set is judged at least once per `pollInterval`.
+fn stood_still(set: &Set<'_>) -> bool {
+    let longest = (set.policy.poll_interval * 2).max(set.policy.stale_after / 2);
+    set.now.since(set.memory.round.judged_at) > longest
 }
 
 /// Everybody who can answer has answered a request of this round, or has had its time.

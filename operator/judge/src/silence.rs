@@ -13,7 +13,7 @@ fn allowance(replicas: u32) -> usize {
 /// Lets the longest silent go, up to the allowance, and holds the rest.
 pub(crate) fn hold_most(set: &mut Set<'_>) {
     let unknown = |case: &Case<'_>| case.claim.reason == Reason::Unknown;
-    let spent = set.cases.iter().filter(|case| unknown(case) && is_out_for_silence(case)).count();
+    let spent = set.cases.iter().filter(|case| is_out_for_silence(case)).count();
     let left = allowance(set.policy.replicas).saturating_sub(spent);
     let mut leaving: Vec<usize> =
         (0..set.cases.len()).filter(|&at| unknown(&set.cases[at]) && may_be_held(&set.cases[at])).collect();
@@ -26,8 +26,12 @@ fn may_be_held(case: &Case<'_>) -> bool {
     case.is_incumbent() && case.memory.fit
 }
 
+/// Whether it went out for its silence and nothing else has been found against it since. One that speaks again spends
+/// the allowance until it is back, or the next would go out in its place, and so on through the set.
 fn is_out_for_silence(case: &Case<'_>) -> bool {
-    !case.is_incumbent() && case.memory.exit == Some(Reason::Unknown)
+    let nothing_else =
+        matches!(case.claim.reason, Reason::Unknown | Reason::CatchingUp | Reason::AwaitingReference);
+    !case.is_incumbent() && case.memory.exit == Some(Reason::Unknown) && nothing_else
 }
 
 /// Says who is silent, as long as somebody is kept in for that.

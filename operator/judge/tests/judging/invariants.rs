@@ -1,7 +1,7 @@
 //! What must hold after every judgement of every test.
 
 use crate::world::World;
-use tidemark_judge::{GateStatus, Member, Mode, Observed, Reason, Sample, Verdict};
+use tidemark_judge::{GateStatus, Member, Mode, Observed, PodUid, Reason, Sample, Verdict};
 
 /// Checks the judgement that followed `seen`; the gates of `world` are written already.
 pub(crate) fn check(world: &mut World, seen: &Observed) {
@@ -10,9 +10,6 @@ pub(crate) fn check(world: &mut World, seen: &Observed) {
         let verdict = verdict_on(world, member).clone();
         check_freshness(world, member, &verdict);
         check_holding(&verdict);
-        if verdict.in_sync() {
-            world.synced.insert(member.volume.clone());
-        }
     }
     check_floor(world, seen);
     check_silence(world, seen);
@@ -92,7 +89,10 @@ fn check_floor(world: &World, seen: &Observed) {
     let endpoints = || seen.members.iter().filter(|member| is_endpoint(member));
     let left = endpoints().filter(|member| verdict_on(world, member).serves).count();
     let measured = [Reason::Lagging, Reason::Unknown, Reason::CatchingUp, Reason::BelowExitMark];
-    for member in endpoints().filter(|member| world.synced.contains(&member.volume)) {
+    let was_out =
+        |uid: &PodUid| world.before.verdicts.iter().any(|verdict| verdict.uid == *uid && !verdict.serves);
+    let meant_to_serve = |member: &&Member| world.synced.contains(&member.volume) && !was_out(&member.uid);
+    for member in endpoints().filter(meant_to_serve) {
         let verdict = verdict_on(world, member);
         let taken_out = !verdict.serves && measured.contains(&verdict.reason) && member.container.is_some();
         assert!(!taken_out || left >= world.policy.min_serving as usize, "below the floor: {verdict:?}");
@@ -101,7 +101,9 @@ fn check_floor(world: &World, seen: &Observed) {
 
 /// Silence takes only so many out at once.
 fn check_silence(world: &World, seen: &Observed) {
-    let in_sync = |member: &&Member| is_endpoint(member) && member.gate.reason == Some(Reason::InSync);
+    let was_in_sync =
+        |uid: &PodUid| world.before.verdicts.iter().any(|verdict| verdict.uid == *uid && verdict.in_sync());
+    let in_sync = |member: &&Member| is_endpoint(member) && was_in_sync(&member.uid);
     let silenced =
         seen.members.iter().filter(in_sync).filter(|m| verdict_on(world, m).reason == Reason::Unknown);
     let allowed = (world.policy.replicas as usize / 3).max(1);

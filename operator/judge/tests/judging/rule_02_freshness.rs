@@ -6,10 +6,12 @@ fn a_sample_is_stale_when_older_than_stale_after() {
     for (age, expected) in [(4999, Reason::InSync), (5000, Reason::InSync), (5001, Reason::Unknown)] {
         let mut world = World::in_sync(3);
         let asked_at = world.member(0).sample.as_ref().expect("asked").asked_at;
-        world.now = asked_at.plus(ms(age));
-        (1..3).for_each(|at| world.ask(at));
-        world.now = asked_at.plus(ms(age));
-        world.judge();
+        for moment in [age / 3, age * 2 / 3, age] {
+            world.now = asked_at.plus(ms(moment));
+            (1..3).for_each(|at| world.ask(at));
+            world.now = asked_at.plus(ms(moment));
+            world.judge();
+        }
         assert_eq!(world.reason(0), expected, "after {age} ms");
     }
 }

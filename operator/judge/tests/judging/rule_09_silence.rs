@@ -51,6 +51,20 @@ fn one_that_was_known_to_be_behind_is_not_held_for_its_silence() {
 }
 
 #[test]
+fn when_all_speak_again_one_after_the_other_nobody_else_goes_out() {
+    let mut world = World::in_sync(5);
+    world.stores.iter_mut().for_each(|store| store.answers = false);
+    world.rounds(8);
+    assert_eq!(world.open_gates(), 4);
+    world.stores.iter_mut().for_each(|store| store.answers = true);
+    for _ in 0..5 {
+        world.round();
+        assert!(world.open_gates() >= 4, "{:?}", world.reasons());
+    }
+    assert_eq!(world.reasons(), [Reason::InSync; 5]);
+}
+
+#[test]
 fn a_held_one_that_speaks_again_is_in_sync_at_once() {
     let mut world = World::in_sync(3);
     world.stores.iter_mut().for_each(|store| store.answers = false);

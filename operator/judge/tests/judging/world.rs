@@ -26,6 +26,8 @@ pub(crate) struct Store {
     pub(crate) chooses: Option<u32>,
     pub(crate) answers: bool,
     pub(crate) boot: u32,
+    /// What it says its tip is, whatever it has.
+    pub(crate) rogue: Option<u32>,
 }
 
 impl Store {
@@ -38,6 +40,7 @@ impl Store {
             chooses: None,
             answers: true,
             boot: 0,
+            rogue: None,
         }
     }
 
@@ -48,20 +51,26 @@ impl Store {
         BlockHash(hash)
     }
 
+    /// The tip it reports.
+    pub(crate) fn said(&self) -> Option<u32> {
+        self.rogue.or(self.tip)
+    }
+
     fn answer(&self, now: Moment, height: Option<BlockNumber>) -> Sample {
         let height = self.chooses.map(BlockNumber).or(height);
-        let held = height.filter(|height| self.tip.is_some_and(|tip| height.0 <= tip));
+        let said = self.said();
+        let held = height.filter(|height| said.is_some_and(|tip| height.0 <= tip));
         Sample {
             asked_at: now,
             received_at: now.plus(ms(1)),
             container: None,
             pod_uid: None,
             boot_id: Some(format!("boot-{}", self.boot).into()),
-            published: self.tip.map(BlockNumber),
-            applied: self.tip.map(BlockNumber),
-            proven: self.tip.map(BlockNumber),
+            published: said.map(BlockNumber),
+            applied: said.map(BlockNumber),
+            proven: said.map(BlockNumber),
             genesis: Some(self.genesis),
-            tip_hash: self.tip.filter(|_| self.chooses.is_none()).map(|tip| self.hash(tip)),
+            tip_hash: said.filter(|_| self.chooses.is_none()).map(|tip| self.hash(tip)),
             hash_at: held.map(|height| HashAt { height, hash: self.hash(height.0) }),
             upstream_tip: self.upstream.map(BlockNumber),
         }
@@ -77,13 +86,15 @@ pub(crate) struct World {
     pub(crate) observed: Observed,
     pub(crate) memory: Memory,
     pub(crate) judgement: Judgement,
+    /// The judgement before that.
+    pub(crate) before: Judgement,
     /// Whether a pod's Ready follows its gate after each judgement.
     pub(crate) kubelet: bool,
     /// Whether gate writes arrive.
     pub(crate) writes_arrive: bool,
     /// Gate writes so far.
     pub(crate) writes: usize,
-    /// Volumes of members that have been in sync.
+    /// Volumes of members that have been in sync, as some gate said.
     pub(crate) synced: BTreeSet<VolumeUid>,
     /// Whether a member is asked again when the judge wants it.
     pub(crate) asks_again: bool,
@@ -102,6 +113,7 @@ impl World {
             observed: Observed::default(),
             memory: Memory::default(),
             judgement: Judgement::default(),
+            before: Judgement::default(),
             kubelet: true,
             writes_arrive: true,
             writes: 0,
@@ -152,8 +164,8 @@ impl World {
         let member = self.member(at);
         member.uid = format!("pod-{made}").into();
         member.container = Some(format!("containerd://{made}").into());
-        (member.ready, member.terminating, member.gate, member.sample) =
-            (false, false, GateSeen::default(), None);
+        (member.ready, member.terminating, member.gate, member.sample, member.intent) =
+            (false, false, GateSeen::default(), None, None);
         self.stores[at].boot += 1;
     }
 
@@ -196,11 +208,13 @@ impl World {
         let before = std::mem::take(&mut self.memory);
         let seen = self.observed.clone();
         let (judgement, memory) = judge(self.now, &self.policy, &self.observed, before);
-        (self.judgement, self.memory) = (judgement, memory);
+        self.before = std::mem::replace(&mut self.judgement, judgement);
+        self.memory = memory;
         self.observed.pinned_genesis = self.judgement.genesis;
         if self.writes_arrive {
             self.write_gates();
         }
+        self.note_synced();
         invariants::check(self, &seen);
         self.run_kubelet();
     }
@@ -213,6 +227,17 @@ impl World {
             let status = if write.open { "True" } else { "False" };
             member.gate = GateSeen::read(status, write.reason.as_str(), &write.message);
             self.writes += 1;
+        }
+    }
+
+    /// What no gate says a next leader cannot know.
+    fn note_synced(&mut self) {
+        for member in &self.observed.members {
+            let open_in_sync =
+                member.gate.status == GateStatus::True && member.gate.reason == Some(Reason::InSync);
+            if open_in_sync || member.gate.remembered.synced.as_ref() == Some(&member.volume) {
+                self.synced.insert(member.volume.clone());
+            }
         }
     }
 
@@ -254,6 +279,8 @@ impl World {
     /// Another operator takes over: nothing is known but what the objects say.
     pub(crate) fn change_leader(&mut self) {
         self.memory = Memory::default();
+        self.synced.clear();
+        self.note_synced();
         self.observed.primary = None;
         self.observed.members.iter_mut().for_each(|member| member.sample = None);
     }
@@ -265,6 +292,12 @@ impl World {
             .iter()
             .find(|verdict| verdict.uid == *uid)
             .expect("every member has a verdict")
+    }
+
+    /// Whether the latest judgement, if it was about this very pod, found it in sync.
+    pub(crate) fn was_in_sync(&self, at: usize) -> bool {
+        let uid = &self.observed.members[at].uid;
+        self.judgement.verdicts.iter().any(|verdict| verdict.uid == *uid && verdict.in_sync())
     }
 
     pub(crate) fn reason(&self, at: usize) -> Reason {
