@@ -49,8 +49,7 @@ pub async fn run(client: Client, options: Options, token: CancellationToken) -> 
     let address = options.admin_listen;
     let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
     let metrics = Arc::new(Metrics::new());
-    let shared =
-        Shared::new(&client, Clock::start(), Arc::clone(&metrics), options.gate_writes, token.child_token());
+    let shared = Shared::new(&client, Clock::start(), Arc::clone(&metrics), &options, token.child_token());
     let (scopes, synced) = scopes(&client, &options, &shared, &metrics);
     let admin = admin::serve(listener, metrics, synced, token.clone());
     let served = future::join_all(scopes.into_iter().map(|(scope, synced)| scope.run(synced)));

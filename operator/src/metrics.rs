@@ -47,6 +47,12 @@ struct Outcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HashRead {
+    of: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Written {
     outcome: &'static str,
     gate: &'static str,
@@ -64,6 +70,8 @@ pub struct Metrics {
     sample_seconds: Histogram,
     primary_samples: Family<Outcome, Counter>,
     primary_sample_seconds: Histogram,
+    hash_reads: Family<HashRead, Counter>,
+    secret_reads: Family<Outcome, Counter>,
     gate_writes: Family<Written, Counter>,
     gate_seconds: Histogram,
     reconciles: Family<Outcome, Counter>,
@@ -86,6 +94,8 @@ impl Metrics {
             sample_seconds: seconds(),
             primary_samples: Family::default(),
             primary_sample_seconds: seconds(),
+            hash_reads: Family::default(),
+            secret_reads: Family::default(),
             gate_writes: Family::default(),
             gate_seconds: seconds(),
             reconciles: Family::default(),
@@ -111,6 +121,9 @@ impl Metrics {
         let (samples, primary) = (self.samples.clone(), self.primary_samples.clone());
         self.count("samples", "Requests for a follower's tips", samples);
         self.count("primary_samples", "Requests for a primary's tip", primary);
+        let (hashes, secrets) = (self.hash_reads.clone(), self.secret_reads.clone());
+        self.count("hash_reads", "Blocks read for their hashes from stores that answer none", hashes);
+        self.count("secret_reads", "Readings of the Secrets that a primary is reached with", secrets);
         let (gates, reconciles) = (self.gate_writes.clone(), self.reconciles.clone());
         self.count("gate_writes", "Writes of the gate condition", gates);
         self.count("reconciles", "Reconciliations of a set", reconciles);
@@ -142,6 +155,16 @@ impl Metrics {
     pub fn primary_sampled(&self, outcome: &'static str, took: Duration) {
         self.primary_samples.get_or_create(&Outcome { outcome }).inc();
         self.primary_sample_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A block of a follower or a primary was read for its hash.
+    pub fn hash_read(&self, of: &'static str, outcome: &'static str) {
+        self.hash_reads.get_or_create(&HashRead { of, outcome }).inc();
+    }
+
+    /// The Secrets of a primary were read.
+    pub fn secret_read(&self, outcome: &'static str) {
+        self.secret_reads.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// A gate was written, or not, so long after the verdict.

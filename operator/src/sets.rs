@@ -168,6 +168,7 @@ mod tests {
         clock::Clock,
         freshness::{Fleets, Shared},
         metrics::Metrics,
+        options::Options,
         reconcile::{Context, Memory, Rules, Watched},
     };
 
@@ -176,7 +177,13 @@ mod tests {
             Err::<http::Response<Body>, _>(std::io::Error::other("nobody is asked here"))
         });
         let (client, metrics) = (Client::new(nobody, "n"), Arc::new(Metrics::new()));
-        let shared = Shared::new(&client, Clock::start(), Arc::clone(&metrics), 1, CancellationToken::new());
+        let shared = Shared::new(
+            &client,
+            Clock::start(),
+            Arc::clone(&metrics),
+            &Options::default(),
+            CancellationToken::new(),
+        );
         let fleets = Fleets::new(client.clone(), shared, Arc::default());
         let watched = Watched {
             accounts: store().0,

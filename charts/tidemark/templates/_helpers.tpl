@@ -61,6 +61,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
+{{- with .Values.tlsSecrets }}
+# What spec.primary.tls names.
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: {{- toYaml . | nindent 4 }}
+  verbs: [get]
+{{- end }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

@@ -34,9 +34,10 @@ pub(super) fn tips(asked: &Asked, received_at: Moment, answer: &TipsResponse) ->
     }
 }
 
-/// Reads an answer of `rpc.Api/Status`, from a primary that does not know `tidemark.v1`.
-pub(super) fn status(asked: &Asked, received_at: Moment, answer: RpcStatus) -> Sample {
-    Sample {
+/// Reads an answer of `rpc.Api/Status`. Without a genesis it is no sample: nothing says what its tip is a tip of.
+pub(super) fn status(asked: &Asked, received_at: Moment, answer: RpcStatus) -> Option<Sample> {
+    let genesis = Genesis(answer.genesis_commitment?.into());
+    Some(Sample {
         asked_at: asked.at,
         received_at,
         container: asked.container.clone(),
@@ -45,11 +46,11 @@ pub(super) fn status(asked: &Asked, received_at: Moment, answer: RpcStatus) -> S
         published: Some(BlockNumber(answer.chain_tip)),
         applied: None,
         proven: None,
-        genesis: answer.genesis_commitment.map(|digest| Genesis(digest.into())),
+        genesis: Some(genesis),
         tip_hash: None,
         hash_at: None,
         upstream_tip: None,
-    }
+    })
 }
 
 /// Whether a follower in this state hears its upstream's tip now, and does not only remember it.
@@ -86,9 +87,12 @@ fn some(field: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use tidemark_judge::{BlockNumber, Moment};
-    use tidemark_wire::v1::{ReplicaState, TipsResponse};
+    use tidemark_wire::{
+        rpc::RpcStatus,
+        v1::{ReplicaState, TipsResponse},
+    };
 
-    use super::{Asked, tips};
+    use super::{Asked, status, tips};
 
     fn read(answer: &TipsResponse, height: Option<u32>) -> tidemark_judge::Sample {
         let asked = Asked { at: Moment::default(), height: height.map(BlockNumber), container: None };
@@ -100,6 +104,16 @@ mod tests {
         let sample = read(&TipsResponse::default(), Some(3));
         assert_eq!((sample.published, sample.proven, sample.genesis), (None, None, None));
         assert_eq!((sample.hash_at, sample.pod_uid, sample.boot_id), (None, None, None));
+    }
+
+    #[test]
+    fn a_status_without_a_genesis_is_no_sample() {
+        let asked = Asked { at: Moment::default(), height: None, container: None };
+        let answer =
+            |genesis| RpcStatus { genesis_commitment: genesis, chain_tip: 7, ..RpcStatus::default() };
+        assert!(status(&asked, Moment::default(), answer(None)).is_none());
+        let sample = status(&asked, Moment::default(), answer(Some([1; 32].into()))).expect("a sample");
+        assert_eq!((sample.published, sample.upstream_tip), (Some(BlockNumber(7)), None));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Everything is judged as soon as it is known; what arrived meanwhile is judged together.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use tidemark_judge::{BlockNumber, Moment, PodUid};
@@ -17,7 +17,7 @@ use super::{
     gate::{self, Orders},
     member::SeenPod,
     policy::FleetSpec,
-    primary::Subscription,
+    primary::Observer,
     round::Rounds,
     sampler::{Answered, Sampler, Target},
     snapshot::{PodFacts, Snapshot},
@@ -28,7 +28,7 @@ use crate::names::SetKey;
 /// Answers that may wait to be judged; a full queue makes samplers wait, who ask one at a time.
 const ANSWERS: usize = 256;
 /// The longest one follower's answer may take, whatever the poll interval.
-const LONGEST_ANSWER: std::time::Duration = std::time::Duration::from_secs(1);
+const LONGEST_ANSWER: Duration = Duration::from_secs(1);
 
 /// The ends of the fleet's channels that others hold.
 pub(super) struct Inputs {
@@ -49,7 +49,7 @@ pub(super) struct Fleet {
     state: State,
     rounds: Rounds,
     ask_height: Option<BlockNumber>,
-    primary: Option<Subscription>,
+    primary: Option<Observer>,
     samplers: BTreeMap<PodUid, Sampler>,
     answers: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
 }
@@ -117,14 +117,14 @@ impl Fleet {
 
     /// Subscribes to the primary that the spec names now.
     fn observe_primary(&mut self) {
-        let interval = self.spec.policy.poll_interval;
-        let same = self.primary.as_ref().map(|primary| &primary.url) == self.spec.primary.as_ref();
+        let interval = self.spec.primary_interval;
+        let same = self.primary.as_ref().map(|primary| &primary.at) == self.spec.primary.as_ref();
         if !same {
             self.state.primary = super::primary::Seen::default();
-            let url = self.spec.primary.as_deref();
-            self.primary = url.map(|url| self.shared.primaries.subscribe(url, interval));
+            let at = self.spec.primary.clone();
+            self.primary = at.map(|at| Observer::new(&self.shared.primaries, at, interval));
         }
-        if let Some(primary) = &self.primary {
+        if let Some(primary) = &mut self.primary {
             primary.want(interval, self.ask_height);
         }
     }
@@ -149,11 +149,12 @@ impl Fleet {
     fn start_samplers(&mut self) {
         let wanted: BTreeMap<_, _> = self.state.pods.values().filter_map(|pod| self.target(pod)).collect();
         self.samplers.retain(|uid, sampler| wanted.get(uid) == Some(&sampler.target));
+        let within = self.spread();
         for (uid, target) in wanted {
             self.samplers.entry(uid).or_insert_with(|| {
                 let (answers, metrics) = (self.answers.0.clone(), Arc::clone(&self.shared.metrics));
                 let sampler = Sampler::start(target, answers, self.shared.clock, metrics);
-                sampler.ask(self.ask_height);
+                sampler.ask_within(within, self.ask_height);
                 sampler
             });
         }
@@ -165,6 +166,7 @@ impl Fleet {
             container: pod.container.clone()?,
             address: pod.address?,
             port: self.spec.port,
+            protocol: self.spec.protocol,
             timeout: self.spec.policy.poll_interval.min(LONGEST_ANSWER),
         };
         Some((pod.uid.clone(), target))
@@ -172,9 +174,16 @@ impl Fleet {
 
     fn start_round(&mut self) {
         self.rounds.start(self.shared.clock.now());
+        let within = self.spread();
         for sampler in self.samplers.values() {
-            sampler.ask(self.ask_height);
+            sampler.ask_within(within, self.ask_height);
         }
+    }
+
+    /// The time in which the followers of one round are asked, each at its own place: all sets of one primary start
+    /// their rounds at the same moment.
+    fn spread(&self) -> Duration {
+        self.spec.policy.poll_interval / 2
     }
 
     fn judge(&mut self) {
@@ -192,8 +201,9 @@ impl Fleet {
         }
         let since = judgement.verdicts.iter().map(|verdict| self.shared.clock.wall(verdict.since)).collect();
         let pods = PodFacts::of(&self.state.pods);
-        let primary_error = self.state.primary.error.clone();
-        self.publish(now, Snapshot { judgement, pods, since, primary_error });
+        let super::primary::Seen { error: primary_error, secret_error, .. } = self.state.primary.clone();
+        let foreign = self.state.foreign();
+        self.publish(now, Snapshot { judgement, pods, since, foreign, primary_error, secret_error });
     }
 
     /// Orders gates first; tells the rest of the operator after.
@@ -217,7 +227,7 @@ impl Fleet {
     }
 }
 
-async fn changed(primary: &mut Option<Subscription>) {
+async fn changed(primary: &mut Option<Observer>) {
     match primary {
         Some(primary) => primary.changed().await,
         None => std::future::pending().await,

@@ -22,7 +22,7 @@ use super::{
     snapshot::Snapshot,
     state::Pods,
 };
-use crate::{clock::Clock, metrics::Metrics, names::SetKey, queue::Queue};
+use crate::{clock::Clock, metrics::Metrics, names::SetKey, options::Options, queue::Queue};
 
 /// What all fleets share.
 #[derive(Debug)]
@@ -35,20 +35,21 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// What fleets share, with at most `gate_writes` writes under way.
+    /// What fleets share under these options.
     pub fn new(
         client: &Client,
         clock: Clock,
         metrics: Arc<Metrics>,
-        gate_writes: u16,
+        options: &Options,
         token: CancellationToken,
     ) -> Arc<Self> {
+        let allow_loopback = options.allow_loopback_primaries;
         Arc::new(Self {
-            primaries: Primaries::new(clock, Arc::clone(&metrics)),
+            primaries: Primaries::new(client.clone(), allow_loopback, clock, Arc::clone(&metrics)),
             announcer: Announcer::start(client.clone(), token),
             clock,
             metrics,
-            permits: Arc::new(Semaphore::new(gate_writes.into())),
+            permits: Arc::new(Semaphore::new(options.gate_writes.into())),
         })
     }
 }
@@ -256,15 +257,20 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::{Fleets, Shared};
-    use crate::{clock::Clock, metrics::Metrics};
+    use crate::{clock::Clock, metrics::Metrics, options::Options};
 
     fn fleets() -> Arc<Fleets> {
         let nobody = tower::service_fn(async |_: http::Request<Body>| {
             Err::<http::Response<Body>, _>(std::io::Error::other("nobody is asked here"))
         });
         let client = Client::new(nobody, "n");
-        let shared =
-            Shared::new(&client, Clock::start(), Arc::new(Metrics::new()), 1, CancellationToken::new());
+        let shared = Shared::new(
+            &client,
+            Clock::start(),
+            Arc::new(Metrics::new()),
+            &Options::default(),
+            CancellationToken::new(),
+        );
         Fleets::new(client, shared, Arc::default())
     }
 

@@ -203,6 +203,7 @@ mod tests {
         clock::Clock,
         freshness::{Fleets, Shared},
         metrics::Metrics,
+        options::Options,
     };
 
     fn pod(gate: Option<&str>) -> SeenPod {
@@ -262,7 +263,8 @@ mod tests {
 
     fn writer(client: Client, permits: &Arc<Semaphore>) -> Writer {
         let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new()));
-        let shared = Shared::new(&client, clock, Arc::clone(&metrics), 1, CancellationToken::new());
+        let shared =
+            Shared::new(&client, clock, Arc::clone(&metrics), &Options::default(), CancellationToken::new());
         let fleets = Fleets::new(client.clone(), shared, Arc::default());
         Writer { namespace: "n".to_owned(), client, fleets, permits: Arc::clone(permits), clock, metrics }
     }

@@ -4,13 +4,17 @@
 
 mod announce;
 mod answer;
+mod ask;
 mod attempts;
+mod block_hash;
 mod fleet;
 mod fleets;
 mod gate;
+mod hashes;
 mod member;
 mod policy;
 mod primary;
+mod read_block;
 mod roster;
 mod round;
 mod sampler;
@@ -18,8 +22,10 @@ mod snapshot;
 mod state;
 mod trouble;
 
+pub use ask::Protocol;
 pub use fleets::{Fleets, Shared};
 pub use policy::FleetSpec;
+pub use primary::{PrimaryAt, TlsSecrets};
 pub use roster::{watch_claims, watch_pods};
 pub use snapshot::{PodFacts, Snapshot};
 pub use trouble::Trouble;

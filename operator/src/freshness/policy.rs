@@ -1,10 +1,17 @@
 //! What the freshness path needs of a set, taken from its spec. Pure.
 
+use std::time::Duration;
+
 use tidemark_judge::{Genesis, Mode, PodName, Policy};
 
+use super::{
+    ask::Protocol,
+    hashes,
+    primary::{PrimaryAt, TlsSecrets},
+};
 use crate::{
     aim::Aim,
-    api::{self, HealthSpec, StoreReplicaSet},
+    api::{self, FollowerProtocol, HealthSpec, PrimarySpec, StoreReplicaSet},
 };
 
 /// A set as the freshness path sees it.
@@ -15,9 +22,13 @@ pub struct FleetSpec {
     /// The rules of judging.
     pub policy: Policy,
     /// The primary to ask for its tip; None when it is not observed, or refused.
-    pub primary: Option<String>,
+    pub primary: Option<PrimaryAt>,
+    /// How far apart it is asked: what the set may ask of it is also the operator's bound.
+    pub primary_interval: Duration,
     /// The port on which followers serve.
     pub port: u16,
+    /// What followers speak.
+    pub protocol: Protocol,
     /// The genesis pinned in the status.
     pub pinned: Option<Genesis>,
 }
@@ -32,11 +43,30 @@ impl FleetSpec {
             uid: set.metadata.uid.clone().unwrap_or_default(),
             policy: policy(set),
             primary: (spec.primary.observe && !refused)
-                .then(|| seen_from(set.metadata.namespace.as_deref(), &spec.primary.url)),
+                .then(|| primary_at(set.metadata.namespace.as_deref(), &spec.primary)),
+            primary_interval: primary_interval(set),
             port: spec.follower.port,
+            protocol: protocol(set),
             pinned: pinned.and_then(parse_genesis),
         }
     }
+}
+
+fn primary_at(namespace: Option<&str>, primary: &PrimarySpec) -> PrimaryAt {
+    let url = seen_from(namespace, &primary.url);
+    let named = primary.tls.clone().unwrap_or_default();
+    let tls = url.starts_with("https://").then(|| TlsSecrets {
+        namespace: namespace.unwrap_or_default().to_owned(),
+        ca_secret: named.ca_secret,
+        client_secret: named.client_secret,
+        server_name: named.server_name,
+    });
+    PrimaryAt { url, tls }
+}
+
+fn primary_interval(set: &StoreReplicaSet) -> Duration {
+    let rate = set.spec.primary.requests_per_second.max(1);
+    set.spec.health.poll_interval.get().max(Duration::from_secs(1) / rate)
 }
 
 /// The address of what pods of `namespace` reach as `url`: to them a host without dots is a Service beside them.
@@ -56,13 +86,22 @@ fn seen_from(namespace: Option<&str>, url: &str) -> String {
     }
 }
 
+fn protocol(set: &StoreReplicaSet) -> Protocol {
+    match set.spec.follower.protocol {
+        FollowerProtocol::Tidemark => Protocol::Tidemark,
+        FollowerProtocol::RpcStatus => Protocol::RpcStatus,
+    }
+}
+
 fn policy(set: &StoreReplicaSet) -> Policy {
     let (spec, health) = (&set.spec, &set.spec.health);
+    let dear = protocol(set) == Protocol::RpcStatus;
     Policy {
         replicas: spec.replicas,
         genesis: spec.primary.genesis.as_deref().and_then(parse_genesis),
         observe_primary: spec.primary.observe,
-        upstream_reported: true,
+        upstream_reported: !dear,
+        compare_every: if dear { hashes::EVERY } else { Duration::ZERO },
         fenced: spec.fenced.iter().map(|pod| PodName::from(pod.as_str())).collect(),
         ..health_policy(health)
     }
@@ -95,7 +134,56 @@ pub(super) fn parse_genesis(text: &str) -> Option<Genesis> {
 
 #[cfg(test)]
 mod tests {
-    use super::seen_from;
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::{Aim, FleetSpec, Protocol, seen_from};
+
+    #[test]
+    fn images_without_tidemark_report_no_upstream_and_are_compared_seldom() {
+        let spec = |protocol: &str| {
+            let set = json!({ "metadata": { "name": "a" }, "spec": {
+                "primary": { "url": "http://p:1" }, "follower": { "image": "i", "protocol": protocol },
+            } });
+            FleetSpec::of(&serde_json::from_value(set).expect("a set"), &Aim::default())
+        };
+        let (ours, theirs) = (spec("tidemark"), spec("rpc-status"));
+        assert_eq!((ours.protocol, theirs.protocol), (Protocol::Tidemark, Protocol::RpcStatus));
+        assert!(ours.policy.upstream_reported && !theirs.policy.upstream_reported);
+        assert_eq!(ours.policy.compare_every, Duration::ZERO);
+        assert_eq!(theirs.policy.compare_every, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn what_the_set_may_ask_of_its_primary_bounds_the_operator_too() {
+        let interval = |poll: &str, rate: u32| {
+            let set = json!({ "metadata": { "name": "a" }, "spec": {
+                "primary": { "url": "http://p:1", "requestsPerSecond": rate }, "follower": { "image": "i" },
+                "health": { "pollInterval": poll },
+            } });
+            FleetSpec::of(&serde_json::from_value(set).expect("a set"), &Aim::default()).primary_interval
+        };
+        assert_eq!(interval("200ms", 4), Duration::from_millis(250));
+        assert_eq!(interval("200ms", 5), Duration::from_millis(200));
+        assert_eq!(interval("1s", 12), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn secrets_are_those_beside_the_set_and_http_needs_none() {
+        let at = |primary: serde_json::Value| {
+            super::primary_at(Some("shop"), &serde_json::from_value(primary).expect("a primary"))
+        };
+        assert_eq!(at(json!({ "url": "http://p.x:1" })).tls, None);
+        let secure = at(json!({ "url": "https://p:1", "tls": { "caSecret": "ca", "serverName": "n" } }));
+        let tls = secure.tls.expect("https");
+        assert_eq!((secure.url.as_str(), tls.namespace.as_str()), ("https://p.shop.svc:1", "shop"));
+        assert_eq!(
+            (tls.ca_secret.as_deref(), tls.client_secret, tls.server_name.as_deref()),
+            (Some("ca"), None, Some("n"))
+        );
+        assert!(at(json!({ "url": "https://p.x:1" })).tls.is_some());
+    }
 
     #[test]
     fn a_service_beside_the_set_is_asked_there_and_not_beside_the_operator() {

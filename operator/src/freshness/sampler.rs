@@ -5,19 +5,27 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use tidemark_judge::{BlockNumber, ContainerId, PodUid, Sample};
-use tidemark_wire::v1::{TipsRequest, replica_client::ReplicaClient};
-use tokio::sync::{mpsc, watch};
+use rand::RngExt as _;
+use tidemark_judge::{BlockNumber, ContainerId, HashAt, PodUid, Sample};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::{Channel, Endpoint};
 
-use super::answer::{self, Asked};
+use super::{
+    answer::Asked,
+    ask::{self, AskError, Protocol},
+    hashes::Hashes,
+    read_block::{ReadError, Reading, finished, start_reading},
+};
 use crate::{clock::Clock, metrics::Metrics};
 
-/// The largest answer that is decoded, in bytes; an honest one has a few hundred.
-const ANSWER_LIMIT: usize = 64 * 1024;
 /// After this many failures in a row the connection is made anew: a dead one may take minutes to notice.
 const FAILURES_PER_CONNECTION: u32 = 2;
+/// What of an answer may be on its way unread, in bytes, so that no number of large answers fills the memory.
+const WINDOW: u32 = 64 * 1024;
 
 /// Which process is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,15 +34,25 @@ pub(super) struct Target {
     pub(super) container: ContainerId,
     pub(super) address: IpAddr,
     pub(super) port: u16,
+    pub(super) protocol: Protocol,
     /// How long one answer may take.
     pub(super) timeout: Duration,
 }
 
-/// What to ask, and how often this has been told.
-#[derive(Clone, Copy, Debug, Default)]
+/// What to ask, when, and how often this has been told.
+#[derive(Clone, Copy, Debug)]
 struct Ask {
     round: u64,
     height: Option<BlockNumber>,
+    due: Instant,
+}
+
+/// What a process said when it was asked.
+#[derive(Debug)]
+pub(super) enum Said {
+    Sample(Box<Sample>),
+    /// It does not know the protocol.
+    NotUnderstood,
 }
 
 /// What came of one request.
@@ -42,7 +60,7 @@ struct Ask {
 pub(super) struct Answered {
     pub(super) uid: PodUid,
     pub(super) container: ContainerId,
-    pub(super) sample: Sample,
+    pub(super) said: Said,
 }
 
 /// A running sampler; dropping it ends it.
@@ -50,6 +68,8 @@ pub(super) struct Answered {
 pub(super) struct Sampler {
     pub(super) target: Target,
     ask: watch::Sender<Ask>,
+    /// Its own place in a round, from 0 to 1, so that not all followers are asked at the same moment.
+    place: f64,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -61,14 +81,21 @@ impl Sampler {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (ask, asked) = watch::channel(Ask::default());
-        let asking = Asking { target: target.clone(), answers, clock, metrics, failures: 0 };
-        Self { target, ask, _task: AbortOnDropHandle::new(tokio::spawn(asking.run(asked))) }
+        let (ask, asked) = watch::channel(Ask { round: 0, height: None, due: Instant::now() });
+        let asking = Asking::new(target.clone(), answers, clock, metrics);
+        let place = rand::rng().random_range(0.0..1.0);
+        Self { target, ask, place, _task: AbortOnDropHandle::new(tokio::spawn(asking.run(asked))) }
     }
 
     /// Has the follower asked once more; while a request is under way, right after it.
     pub(super) fn ask(&self, height: Option<BlockNumber>) {
-        self.ask.send_modify(|ask| *ask = Ask { round: ask.round.wrapping_add(1), height });
+        self.ask_within(Duration::ZERO, height);
+    }
+
+    /// Has the follower asked at its own place in the time given.
+    pub(super) fn ask_within(&self, time: Duration, height: Option<BlockNumber>) {
+        let due = Instant::now() + time.mul_f64(self.place);
+        self.ask.send_modify(|ask| *ask = Ask { round: ask.round.wrapping_add(1), height, due });
     }
 }
 
@@ -78,54 +105,103 @@ struct Asking {
     clock: Clock,
     metrics: Arc<Metrics>,
     failures: u32,
+    hashes: Hashes,
+    reading: Option<Reading>,
 }
 
 impl Asking {
+    fn new(target: Target, answers: mpsc::Sender<Answered>, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        Self { target, answers, clock, metrics, failures: 0, hashes: Hashes::default(), reading: None }
+    }
+
     async fn run(mut self, mut ask: watch::Receiver<Ask>) {
         let Some(endpoint) = endpoint(&self.target) else { return };
-        let mut client = connect(&endpoint);
-        while ask.changed().await.is_ok() {
+        let mut channel = endpoint.connect_lazy();
+        while self.is_due(&mut ask).await {
             let height = ask.borrow_and_update().height;
-            if let Some(sample) = self.ask_once(&mut client, height).await {
+            if let Some(said) = self.ask_once(&channel, height).await {
                 let Target { uid, container, .. } = self.target.clone();
-                let answered = Answered { uid, container, sample };
-                if self.answers.send(answered).await.is_err() {
+                if self.answers.send(Answered { uid, container, said }).await.is_err() {
                     return;
                 }
             } else if self.failures >= FAILURES_PER_CONNECTION {
-                client = connect(&endpoint);
+                channel = endpoint.connect_lazy();
                 self.failures = 0;
             }
         }
     }
 
-    async fn ask_once(
-        &mut self,
-        client: &mut ReplicaClient<Channel>,
-        height: Option<BlockNumber>,
-    ) -> Option<Sample> {
+    /// Waits until it is to ask: when it is told to, or when a hash is there to be passed on. False at the end.
+    async fn is_due(&mut self, ask: &mut watch::Receiver<Ask>) -> bool {
+        tokio::select! {
+            told = told(ask) => told,
+            hash = finished(&mut self.reading) => {
+                self.take_hash(hash);
+                true
+            }
+        }
+    }
+
+    fn take_hash(&mut self, hash: Result<HashAt, ReadError>) {
+        self.metrics.hash_read("follower", hash.as_ref().map_or_else(ReadError::outcome, |_| "ok"));
+        match hash {
+            Ok(hash) => self.hashes.learn(hash),
+            Err(error) => tracing::debug!(pod = %self.target.uid, %error, "no hash"),
+        }
+    }
+
+    async fn ask_once(&mut self, channel: &Channel, height: Option<BlockNumber>) -> Option<Said> {
         let container = Some(self.target.container.clone());
         let asked = Asked { at: self.clock.now(), height, container };
-        let request = TipsRequest { at_height: height.map(|height| height.0) };
-        let answer = tokio::time::timeout(self.target.timeout, client.tips(request)).await;
-        let outcome = match answer {
-            Ok(Ok(answer)) => self.accept(&asked, answer.into_inner()),
-            Ok(Err(_)) => Err("error"),
-            Err(_) => Err("timeout"),
-        };
-        self.failures = if outcome.is_ok() { 0 } else { self.failures + 1 };
-        self.metrics.sampled(outcome.as_ref().err().copied().unwrap_or("ok"), self.clock.since(asked.at));
-        outcome.ok()
+        let Target { protocol, timeout, .. } = self.target;
+        let answer = ask::ask(protocol, channel, self.clock, &asked, timeout).await;
+        let sample = answer.and_then(|answer| self.own(answer.sample));
+        let outcome = sample.as_ref().map_or_else(AskError::outcome, |_| "ok");
+        self.metrics.sampled(outcome, self.clock.since(asked.at));
+        self.failures = if sample.is_ok() { 0 } else { self.failures.saturating_add(1) };
+        match sample {
+            Ok(sample) => Some(Said::Sample(Box::new(self.with_hash(channel, height, sample)))),
+            Err(error) => error.is_unimplemented().then_some(Said::NotUnderstood),
+        }
     }
 
     /// An answer of another pod at an address that was this one's is no sample.
-    fn accept(&self, asked: &Asked, answer: tidemark_wire::v1::TipsResponse) -> Result<Sample, &'static str> {
-        let sample = answer::tips(asked, self.clock.now(), &answer);
+    fn own(&self, sample: Sample) -> Result<Sample, AskError> {
         match &sample.pod_uid {
-            Some(uid) if *uid != self.target.uid => Err("other_pod"),
+            Some(uid) if *uid != self.target.uid => Err(AskError::OtherPod),
             _ => Ok(sample),
         }
     }
+
+    /// Adds the hash of a process that answers none by itself, and has the block read for it, which keeps no sample
+    /// waiting.
+    fn with_hash(&mut self, channel: &Channel, height: Option<BlockNumber>, mut sample: Sample) -> Sample {
+        if self.target.protocol == Protocol::Tidemark {
+            return sample;
+        }
+        sample.hash_at = self.hashes.known(sample.published);
+        let now = self.clock.now();
+        if let Some(height) = height
+            && self.reading.is_none()
+            && self.hashes.start(now, height, sample.published)
+        {
+            self.reading = Some(start_reading(channel, height));
+        }
+        sample
+    }
+}
+
+/// Waits until what is told is due; false once nothing is told any more. What is told meanwhile takes its place.
+async fn told(ask: &mut watch::Receiver<Ask>) -> bool {
+    let mut changed = ask.changed().await;
+    while changed.is_ok() {
+        let due = ask.borrow_and_update().due;
+        match tokio::time::timeout_at(due, ask.changed()).await {
+            Err(_) => return true,
+            Ok(again) => changed = again,
+        }
+    }
+    false
 }
 
 fn endpoint(target: &Target) -> Option<Endpoint> {
@@ -134,9 +210,6 @@ fn endpoint(target: &Target) -> Option<Endpoint> {
         IpAddr::V6(address) => format!("[{address}]"),
     };
     let endpoint = Endpoint::from_shared(format!("http://{host}:{}", target.port)).ok()?;
+    let endpoint = endpoint.initial_stream_window_size(WINDOW).initial_connection_window_size(2 * WINDOW);
     Some(endpoint.connect_timeout(target.timeout).tcp_nodelay(true))
-}
-
-fn connect(endpoint: &Endpoint) -> ReplicaClient<Channel> {
-    ReplicaClient::new(endpoint.connect_lazy()).max_decoding_message_size(ANSWER_LIMIT)
 }

@@ -14,8 +14,12 @@ pub struct Snapshot {
     pub pods: Vec<PodFacts>,
     /// Since when each verdict holds, in the order of the judgement's verdicts.
     pub since: Vec<Timestamp>,
-    /// Why the primary's latest request was not answered, naming its address.
+    /// Pods whose processes do not know what the set's protocol asks, in the order of their names.
+    pub foreign: Vec<PodName>,
+    /// Why the primary's latest request was not answered, and what to do about it.
     pub primary_error: Option<String>,
+    /// Why the primary cannot be reached as the set asks, and what to do about it.
+    pub secret_error: Option<String>,
 }
 
 /// What the status says of a pod.
@@ -50,6 +54,8 @@ pub(super) struct Decisions {
     notices: Vec<(&'static str, Vec<PodName>)>,
     genesis: Option<Genesis>,
     pods: Vec<PodFacts>,
+    foreign: Vec<PodName>,
+    secret_error: Option<String>,
 }
 
 impl Snapshot {
@@ -63,6 +69,8 @@ impl Snapshot {
             notices: notices.collect(),
             genesis: self.judgement.genesis,
             pods: self.pods.clone(),
+            foreign: self.foreign.clone(),
+            secret_error: self.secret_error.clone(),
         }
     }
 }

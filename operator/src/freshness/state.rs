@@ -1,12 +1,20 @@
 //! What one fleet knows, and the judge's view of it. Pure: holds data, takes `now`.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use tidemark_judge::{
-    ContainerId, Judgement, Member, Memory, Moment, Observed, PodUid, Sample, VolumeUid, judge,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
-use super::{member::SeenPod, policy::FleetSpec, primary::Seen, sampler::Answered};
+use tidemark_judge::{
+    ContainerId, Judgement, Member, Memory, Moment, Observed, PodName, PodUid, Sample, VolumeUid, judge,
+};
+
+use super::{
+    member::SeenPod,
+    policy::FleetSpec,
+    primary::Seen,
+    sampler::{Answered, Said},
+};
 
 /// The pods of one set, by UID.
 pub(super) type Pods = BTreeMap<PodUid, SeenPod>;
@@ -17,21 +25,43 @@ pub(super) struct State {
     pub(super) pods: Arc<Pods>,
     pub(super) primary: Seen,
     samples: BTreeMap<PodUid, Sample>,
+    /// Pods whose process knows nothing of what it is asked.
+    foreign: BTreeSet<PodUid>,
     memory: Memory,
 }
 
 impl State {
     /// Takes an answer, unless it came from a container that no longer is the pod's.
     pub(super) fn answered(&mut self, answered: Answered) {
-        if self.running(&answered.uid) == Some(&answered.container) {
-            self.samples.insert(answered.uid, answered.sample);
+        if self.running(&answered.uid) != Some(&answered.container) {
+            return;
         }
+        match answered.said {
+            Said::Sample(sample) => {
+                self.foreign.remove(&answered.uid);
+                self.samples.insert(answered.uid, *sample);
+            }
+            Said::NotUnderstood => drop(self.foreign.insert(answered.uid)),
+        }
+    }
+
+    /// The pods whose processes do not speak the protocol of the set.
+    pub(super) fn foreign(&self) -> Vec<PodName> {
+        let pods = self.foreign.iter().filter_map(|uid| self.pods.get(uid));
+        let mut names: Vec<_> = pods.map(|pod| pod.name.clone()).collect();
+        names.sort();
+        names
     }
 
     /// Takes the pods as they are now; samples of processes that are gone go with them.
     pub(super) fn roster(&mut self, pods: Arc<Pods>) {
-        self.pods = pods;
+        let before = std::mem::replace(&mut self.pods, pods);
         let pods = Arc::clone(&self.pods);
+        let same = |uid: &PodUid| {
+            let running = pods.get(uid).and_then(|pod| pod.container.as_ref());
+            running.is_some() && running == before.get(uid).and_then(|pod| pod.container.as_ref())
+        };
+        self.foreign.retain(same);
         self.samples.retain(|uid, sample| {
             let running = pods.get(uid).and_then(|pod| pod.container.as_ref());
             running.is_some() && running == sample.container.as_ref()

@@ -5,7 +5,7 @@ use k8s_openapi::{
     api::apps::v1::StatefulSet,
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
 };
-use tidemark_judge::{ConditionType, Notice};
+use tidemark_judge::{ConditionType, Notice, PodName};
 
 use super::validate::Rejection;
 use crate::{
@@ -150,7 +150,10 @@ pub(super) fn of_judging(snapshot: &Snapshot, objects: &[Trouble]) -> Vec<Findin
         |type_| notices(type_).map(|notice| (notice.reason(), words(notice, snapshot))).collect::<Vec<_>>();
     let mut degraded = told(ConditionType::Degraded);
     degraded.extend(objects.iter().map(|Trouble(reason, message)| (*reason, message.clone())));
+    degraded.extend(foreign(snapshot));
     degraded.extend(stuck);
+    let mut observation: Vec<_> = secret(snapshot).into_iter().collect();
+    observation.extend(told(ConditionType::ObservationDegraded));
     vec![
         raised("Degraded", degraded, "AsExpected", "nothing contradicts anything else"),
         raised(
@@ -159,12 +162,7 @@ pub(super) fn of_judging(snapshot: &Snapshot, objects: &[Trouble]) -> Vec<Findin
             "BlocksArrive",
             "no stall of the chain has been seen",
         ),
-        raised(
-            "ObservationDegraded",
-            told(ConditionType::ObservationDegraded),
-            "Observed",
-            "nobody is kept in for want of an answer",
-        ),
+        raised("ObservationDegraded", observation, "Observed", "nobody is kept in for want of an answer"),
     ]
 }
 
@@ -177,11 +175,25 @@ fn raised(type_: &'static str, told: Vec<(&'static str, String)>, otherwise: &st
 /// A notice in words; a silent primary's with its address and error, which only the sampler knows.
 fn words(notice: &Notice, snapshot: &Snapshot) -> String {
     match (notice, &snapshot.primary_error) {
-        (Notice::PrimarySilent, Some(error)) => {
-            format!("the primary {error}; check spec.primary.url and the network")
-        }
+        (Notice::PrimarySilent, Some(error)) => error.clone(),
         _ => notice.to_string(),
     }
+}
+
+/// Followers that answer, and do not know what they are asked.
+fn foreign(snapshot: &Snapshot) -> Option<(&'static str, String)> {
+    let pods: Vec<_> = snapshot.foreign.iter().map(PodName::as_str).collect();
+    let message = format!(
+        "{} answer, but do not speak what spec.follower.protocol says: run an image that does, or create another \
+         StoreReplicaSet with protocol rpc-status",
+        pods.join(", ")
+    );
+    (!pods.is_empty()).then_some(("ProtocolUnsupported", message))
+}
+
+/// What is wrong with the Secrets of `spec.primary.tls`.
+fn secret(snapshot: &Snapshot) -> Option<(&'static str, String)> {
+    Some(("PrimarySecret", snapshot.secret_error.clone()?))
 }
 
 /// What is to be said about an accepted spec: that it is unwise, or that it closes no gate.

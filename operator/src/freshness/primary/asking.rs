@@ -1,0 +1,155 @@
+//! Asks one primary, at most once per shortest interval wanted, and less often while it says that it is exhausted.
+
+use std::{sync::Arc, time::Duration};
+
+use rand::RngExt as _;
+use tidemark_judge::Sample;
+use tokio::{sync::watch, time::Instant};
+use tonic::transport::{Channel, Endpoint};
+
+use super::{
+    super::{
+        answer::Asked,
+        ask::{self, Answer, AskError, Protocol},
+        hashes::Hashes,
+        read_block::{ReadError, Reading, finished, start_reading},
+    },
+    Seen, backoff,
+    dial::{Dialer, Way},
+    wants::Wants,
+};
+use crate::{clock::Clock, metrics::Metrics};
+
+/// The longest one answer may take, and one connection.
+pub(super) const LONGEST_ANSWER: Duration = Duration::from_secs(1);
+/// After this many failures in a row the connection is made anew.
+const FAILURES_PER_CONNECTION: u32 = 2;
+/// What of an answer may be on its way unread, in bytes.
+const WINDOW: u32 = 256 * 1024;
+
+/// What asks one primary.
+pub(super) struct Asking {
+    way: Way,
+    wants: Arc<Wants>,
+    publish: watch::Sender<Seen>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    protocol: Protocol,
+    hashes: Hashes,
+    reading: Option<Reading>,
+    turn: usize,
+}
+
+impl Asking {
+    pub(super) fn new(
+        way: Way,
+        wants: Arc<Wants>,
+        publish: watch::Sender<Seen>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let (protocol, hashes) = (Protocol::Tidemark, Hashes::default());
+        Self { way, wants, publish, clock, metrics, protocol, hashes, reading: None, turn: 0 }
+    }
+
+    /// Asks until nobody wants anything.
+    pub(super) async fn run(mut self, dialer: Dialer) {
+        let endpoint = match Endpoint::from_shared(self.way.url.clone()) {
+            Ok(endpoint) => {
+                endpoint.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW)
+            }
+            Err(error) => return self.fail(&error),
+        };
+        let connect = |way: &Way| endpoint.connect_with_connector_lazy(dialer.connector(way));
+        let mut channel = connect(&self.way);
+        let (mut failures, mut backoff) = (0, Duration::ZERO);
+        while let Some(interval) = self.wants.interval() {
+            let result = self.ask(&channel, interval).await;
+            backoff = backoff::next(backoff, interval, &result);
+            failures = if result.is_ok() { 0 } else { failures + 1 };
+            if failures >= FAILURES_PER_CONNECTION {
+                (channel, failures) = (connect(&self.way), 0);
+            }
+            self.tell(&channel, result);
+            self.pause(backoff).await;
+        }
+    }
+
+    /// Waits for the shortest interval wanted, also if that becomes shorter meanwhile, and at least for `backoff`.
+    async fn pause(&mut self, backoff: Duration) {
+        let since = Instant::now();
+        // A little unevenness keeps the operators and sets of a cluster from asking in step.
+        let uneven = rand::rng().random_range(0.95..1.0);
+        while let Some(interval) = self.wants.interval() {
+            let due = since + interval.mul_f64(uneven).max(backoff.mul_f64(2.0 - uneven));
+            tokio::select! {
+                () = tokio::time::sleep_until(due) => return,
+                () = self.wants.sooner() => {}
+                hash = finished(&mut self.reading) => {
+                    let outcome = hash.as_ref().map_or_else(ReadError::outcome, |_| "ok");
+                    self.metrics.hash_read("primary", outcome);
+                    match hash {
+                        Ok(hash) => self.hashes.learn(hash),
+                        Err(error) => tracing::debug!(url = self.way.url, %error, "no hash"),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn ask(&mut self, channel: &Channel, interval: Duration) -> Result<Answer, AskError> {
+        self.turn = self.turn.wrapping_add(1);
+        let asked = Asked { at: self.clock.now(), height: self.wants.height(self.turn), container: None };
+        let limit = interval.min(LONGEST_ANSWER);
+        let mut answer = ask::ask(self.protocol, channel, self.clock, &asked, limit).await;
+        if self.protocol == Protocol::Tidemark && answer.as_ref().is_err_and(AskError::is_unimplemented) {
+            self.protocol = Protocol::RpcStatus;
+            answer = ask::ask(self.protocol, channel, self.clock, &asked, limit).await;
+        }
+        let outcome = answer.as_ref().map_or_else(AskError::outcome, |_| "ok");
+        self.metrics.primary_sampled(outcome, self.clock.since(asked.at));
+        answer
+    }
+
+    fn tell(&mut self, channel: &Channel, result: Result<Answer, AskError>) {
+        match result {
+            Ok(Answer { sample, .. }) => {
+                let sample = self.with_hash(channel, sample);
+                self.publish.send_replace(Seen { sample: Some(sample), ..Seen::default() });
+            }
+            Err(error) => {
+                if error.outcome() != "exhausted" {
+                    self.protocol = Protocol::Tidemark;
+                }
+                self.fail(&error);
+            }
+        }
+    }
+
+    /// Adds the hash of a primary that answers none by itself. Its tip of the day is read for it, which all sets that
+    /// name it can be compared at.
+    fn with_hash(&mut self, channel: &Channel, mut sample: Sample) -> Sample {
+        if self.protocol == Protocol::Tidemark {
+            return sample;
+        }
+        sample.hash_at = self.hashes.known(sample.published);
+        let (now, tip) = (self.clock.now(), sample.published);
+        if let Some(height) = tip.filter(|_| self.reading.is_none() && self.is_compared())
+            && self.hashes.start(now, height, tip)
+        {
+            self.reading = Some(start_reading(channel, height));
+        }
+        sample
+    }
+
+    /// Whether any set compares its blocks at all.
+    fn is_compared(&self) -> bool {
+        self.wants.height(0).is_some()
+    }
+
+    fn fail(&self, error: &dyn std::error::Error) {
+        let url = &self.way.url;
+        let error = format!("the primary {url} does not answer: {error}; check spec.primary and the network");
+        self.publish.send_modify(|seen| seen.error = Some(error));
+    }
+}

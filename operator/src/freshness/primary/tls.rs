@@ -1,0 +1,143 @@
+//! Certificates and keys out of the content of Secrets, and the handshake with them.
+
+use std::{cmp::Ordering, fmt, io, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// What is shown to a primary, and whom it must prove to be. Two of the same content are equal.
+#[derive(Clone)]
+pub(super) struct Tls {
+    fingerprint: [u8; 32],
+    config: Arc<ClientConfig>,
+    server_name: Option<String>,
+}
+
+/// The content of Secrets; absent parts were not asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Material {
+    /// Certificate authorities, in PEM.
+    pub(super) authorities: Option<Vec<u8>>,
+    /// Certificate chain and private key, in PEM.
+    pub(super) identity: Option<(Vec<u8>, Vec<u8>)>,
+    /// The name its certificate must be of; None: the host of the URL.
+    pub(super) server_name: Option<String>,
+}
+
+/// Which part of the content is no good.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TlsError {
+    /// Of the authorities.
+    #[error("{0}")]
+    Authorities(String),
+    /// Of the certificate.
+    #[error("{0}")]
+    Certificate(String),
+    /// Of the key, or of certificate and key together.
+    #[error("{0}")]
+    Key(String),
+    /// The image trusts nobody.
+    #[error("this image trusts no certificate authority: name one in spec.primary.tls.caSecret")]
+    NoAuthorities,
+}
+
+impl Tls {
+    /// Makes it from the content of Secrets.
+    pub(super) fn new(material: &Material) -> Result<Self, TlsError> {
+        let authorities = match &material.authorities {
+            Some(pem) => authorities(pem)?,
+            None => system_authorities()?,
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::Key(error.to_string()))?
+            .with_root_certificates(authorities);
+        let mut config = match &material.identity {
+            Some((chain, key)) => builder
+                .with_client_auth_cert(certificates(chain).map_err(TlsError::Certificate)?, private_key(key)?)
+                .map_err(|error| TlsError::Key(error.to_string()))?,
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let (config, server_name) = (Arc::new(config), material.server_name.clone());
+        Ok(Self { fingerprint: fingerprint(material), config, server_name })
+    }
+
+    /// Shakes hands with `host`.
+    pub(super) async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let name = self.server_name.as_deref().unwrap_or(host).to_owned();
+        let name = ServerName::try_from(name).map_err(io::Error::other)?;
+        TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await
+    }
+}
+
+fn fingerprint(material: &Material) -> [u8; 32] {
+    let (chain, key) =
+        material.identity.as_ref().map_or((None, None), |(chain, key)| (Some(chain), Some(key)));
+    let name = material.server_name.as_ref().map(|name| name.as_bytes().to_vec());
+    let mut hasher = blake3::Hasher::new();
+    for part in [material.authorities.as_ref(), chain, key, name.as_ref()] {
+        let length = part.map_or(u64::MAX, |part| part.len() as u64);
+        hasher.update(&length.to_le_bytes()).update(part.map_or(&[], Vec::as_slice));
+    }
+    hasher.finalize().into()
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if found.is_empty() => Err("holds no certificate in PEM".to_owned()),
+        Ok(found) => Ok(found),
+        Err(error) => Err(format!("is no certificate in PEM: {error}")),
+    }
+}
+
+fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(pem)
+        .map_err(|error| TlsError::Key(format!("is no private key in PEM: {error}")))
+}
+
+fn authorities(pem: &[u8]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem).map_err(TlsError::Authorities)? {
+        roots.add(certificate).map_err(|error| TlsError::Authorities(format!("cannot be used: {error}")))?;
+    }
+    Ok(roots)
+}
+
+fn system_authorities() -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() { Err(TlsError::NoAuthorities) } else { Ok(roots) }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Tls({})", hex::encode(&self.fingerprint[..4]))
+    }
+}
+
+impl PartialEq for Tls {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+}
+
+impl Eq for Tls {}
+
+impl PartialOrd for Tls {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Tls {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.fingerprint.cmp(&other.fingerprint)
+    }
+}
