@@ -10,6 +10,8 @@ use crate::api::StoreReplicaSet;
 pub const GATE: &str = "tidemark.dev/in-sync";
 /// Under which name fields are applied.
 pub const FIELD_MANAGER: &str = "tidemark-operator";
+/// The annotation of a set by which its pods are made anew whenever its value changes.
+pub const RESTARTED_AT: &str = "tidemark.dev/restartedAt";
 /// The container that follows.
 pub const CONTAINER: &str = "follower";
 /// The port of the chain, by name.

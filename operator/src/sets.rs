@@ -215,7 +215,7 @@ mod tests {
                 "follower": { "image": "i", "sync": "poll", "resources": { "limits": { "cpu": 1, "memory": "1Gi" } } },
                 "storage": { "emptyDir": {} },
                 "health": { "pollInterval": "500ms", "hardMaxLagBlocks": 9 },
-                "podTemplate": { "tolerations": [{ "operator": "Exists", "tolerationSeconds": 30 }] },
+                "podTemplate": { "spec": { "tolerations": [{ "operator": "Exists", "tolerationSeconds": 30 }] } },
             },
             "status": { "observedGeneration": -1, "members": [{ "name": "a-0", "tip": 7 }], "conditions": [{
                 "type": "Ready", "status": "True", "reason": "R", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",

@@ -28,7 +28,7 @@ pub use service::{ExternalTrafficPolicy, IpFamilyPolicy, ServiceSpec, ServiceTyp
 pub use span::Span;
 pub use status::{Member, StoreReplicaSetStatus};
 pub use storage::{EmptyDir, Retention, StorageSpec};
-pub use template::PodOverrides;
+pub use template::PodTemplate;
 pub use tls::PrimaryTls;
 
 use kube::{CustomResource, KubeSchema};
@@ -110,7 +110,15 @@ use serde::{Deserialize, Serialize};
         "!has(self.spec.fenced) || \
          self.spec.fenced.all(pod, pod.substring(0, pod.lastIndexOf('-')) == self.metadata.name)"
     )
-    .message("spec.fenced must name pods of this set: metadata.name, '-' and the pod's ordinal, such as NAME-0")
+    .message("spec.fenced must name pods of this set: metadata.name, '-' and the pod's ordinal, such as NAME-0"),
+    validation = Rule::new("self.spec.follower.protocol != 'rpc-status' || !has(self.spec.primary.fallbackUrls)").message(
+        "spec.primary.fallbackUrls has no effect with spec.follower.protocol rpc-status, whose image is told by \
+         spec.follower.args alone: name other stores there, or remove it"
+    ),
+    validation = Rule::new("self.spec.follower.protocol != 'rpc-status' || !has(self.spec.networkPolicy.monitoring)").message(
+        "spec.networkPolicy.monitoring has no effect with spec.follower.protocol rpc-status, whose metrics port is not \
+         known here: remove it, and add a NetworkPolicy of your own"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct StoreReplicaSetSpec {
@@ -156,9 +164,16 @@ pub struct StoreReplicaSetSpec {
     #[serde(default)]
     pub network_policy: NetworkPolicySpec,
 
-    /// What else the pods get.
+    /// What else the pods get: labels, annotations and any field of a pod's spec.
     #[serde(default)]
-    pub pod_template: PodOverrides,
+    pub pod_template: PodTemplate,
+}
+
+impl StoreReplicaSetSpec {
+    /// Whether followers have the admin port of Tidemark's own.
+    pub fn has_admin_port(&self) -> bool {
+        self.follower.protocol == FollowerProtocol::Tidemark
+    }
 }
 
 /// Enough to lose one replica to a node and one to lag and still serve.

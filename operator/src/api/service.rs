@@ -125,3 +125,33 @@ impl ServiceType {
         }
     }
 }
+
+impl ExternalTrafficPolicy {
+    /// The name Kubernetes uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cluster => "Cluster",
+            Self::Local => "Local",
+        }
+    }
+}
+
+impl TrafficDistribution {
+    /// The name Kubernetes uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PreferClose => "PreferClose",
+        }
+    }
+}
+
+impl IpFamilyPolicy {
+    /// The name Kubernetes uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SingleStack => "SingleStack",
+            Self::PreferDualStack => "PreferDualStack",
+            Self::RequireDualStack => "RequireDualStack",
+        }
+    }
+}

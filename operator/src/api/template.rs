@@ -1,76 +1,78 @@
 //! `spec.podTemplate`: what else the pods get.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
-use k8s_openapi::api::core::v1::{Affinity, Toleration, TopologySpreadConstraint};
-use kube::KubeSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
-/// Fields of the follower pods beside the container itself.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PodOverrides {
-    /// Annotations of the pods.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
-    pub annotations: BTreeMap<String, String>,
+/// Labels, annotations and any field of a pod's spec, laid over those that the operator renders.
+///
+/// Its schema is open, since that of a whole pod is larger than what `kubectl apply` can keep; the operator checks it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PodTemplate(pub Map<String, Value>);
 
-    /// Labels of the pods, beside those by which the operator finds them.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
-    #[x_kube(validation = Rule::new("!('app.kubernetes.io/name' in self || 'app.kubernetes.io/instance' in self || 'app.kubernetes.io/managed-by' in self)")
-        .message("spec.podTemplate.labels must not set app.kubernetes.io/name, instance or managed-by, \
-                  by which the Services find the pods: remove them"))]
-    pub labels: BTreeMap<String, String>,
-
-    /// Labels a node must have.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
-    pub node_selector: BTreeMap<String, String>,
-
-    /// Taints of nodes that are tolerated.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
-    pub tolerations: Vec<Toleration>,
-
-    /// Which nodes and neighbours are wanted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub affinity: Option<Affinity>,
-
-    /// How the pods spread over the cluster. With neither this nor affinity: evenly over nodes, as far as they have room.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
-
-    /// PriorityClass of the pods.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
-        .message("spec.podTemplate.priorityClassName must be the name of a PriorityClass: lower-case letters, digits, '-' and '.'"))]
-    pub priority_class_name: Option<String>,
-
-    /// Seconds between SIGTERM and SIGKILL.
-    #[serde(default = "default_grace")]
-    #[schemars(range(min = 30, max = 3600))]
-    pub termination_grace_period_seconds: i64,
-}
-
-/// Time for readers to move on and for the store's last sync.
-fn default_grace() -> i64 {
-    30
-}
-
-impl Default for PodOverrides {
-    fn default() -> Self {
-        Self {
-            annotations: BTreeMap::new(),
-            labels: BTreeMap::new(),
-            node_selector: BTreeMap::new(),
-            tolerations: Vec::new(),
-            affinity: None,
-            topology_spread_constraints: Vec::new(),
-            priority_class_name: None,
-            termination_grace_period_seconds: default_grace(),
-        }
+impl PodTemplate {
+    /// Whether a field of the pod's spec is given.
+    pub fn gives(&self, field: &str) -> bool {
+        self.0.get("spec").and_then(|spec| spec.get(field)).is_some()
     }
+}
+
+impl JsonSchema for PodTemplate {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "PodTemplate".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "x-kubernetes-preserve-unknown-fields": true,
+            "properties": {
+                "metadata": {
+                    "description": "Labels, annotations and finalizers of the pods.",
+                    "type": "object",
+                    "x-kubernetes-preserve-unknown-fields": true,
+                    "properties": { "labels": labels(), "annotations": annotations() },
+                },
+                "spec": {
+                    "description": "Fields of the pods' spec, as in a Pod: merged into what the operator renders by the merge \
+                                    keys of Kubernetes, such as the names of containers and volumes. A field that is null is \
+                                    left out. The container of the chain is `follower`, its volume `data`.",
+                    "type": "object",
+                    "maxProperties": 64,
+                    "x-kubernetes-preserve-unknown-fields": true,
+                },
+            },
+        })
+    }
+}
+
+fn labels() -> Value {
+    json!({
+        "description": "Labels of the pods, beside those by which the operator finds them.",
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": { "type": "string" },
+        "x-kubernetes-validations": [{
+            "rule": "!('app.kubernetes.io/name' in self || 'app.kubernetes.io/instance' in self || \
+                     'app.kubernetes.io/managed-by' in self)",
+            "message": "spec.podTemplate.metadata.labels must not set app.kubernetes.io/name, instance or managed-by, \
+                        by which the Services find the pods: remove them",
+        }],
+    })
+}
+
+fn annotations() -> Value {
+    json!({
+        "description": "Annotations of the pods.",
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": { "type": "string" },
+    })
 }

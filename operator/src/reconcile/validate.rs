@@ -1,9 +1,9 @@
 //! Finds what the schema cannot: names that are taken, addresses nobody may be aimed at. Pure.
 
-use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PodTemplateSpec};
 use kube::Resource;
 
-use super::observe::Observed;
+use super::{build, observe::Observed};
 use crate::{aim::Aim, api::StoreReplicaSet};
 
 /// What the operator's flags say of all sets.
@@ -22,6 +22,8 @@ pub(super) struct Valid<'a> {
     pub set: &'a StoreReplicaSet,
     /// Its StatefulSet as found, or what remembers it.
     pub statefulset: Option<&'a StatefulSet>,
+    /// The pods' template as the spec makes it now.
+    pub template: PodTemplateSpec,
     /// The operator's own namespace.
     pub operator_namespace: Option<&'a str>,
 }
@@ -34,9 +36,6 @@ pub(super) struct Rejection {
     /// What is wrong, and the way out.
     pub message: String,
 }
-
-/// Environment variables that the operator sets.
-const RESERVED: [&str; 3] = ["POD_UID", "POD_NAME", "POD_IP"];
 
 /// Accepts a set or says why not.
 ///
@@ -51,7 +50,12 @@ pub(super) fn validate<'a>(
     primaries(set, &rules.aim)?;
     environment(set)?;
     reachable(set, rules)?;
-    Ok(Valid { set, statefulset: observed.recorded_on(), operator_namespace: rules.namespace.as_deref() })
+    Ok(Valid {
+        set,
+        template: build::template(set)?,
+        statefulset: observed.recorded_on(),
+        operator_namespace: rules.namespace.as_deref(),
+    })
 }
 
 fn names_are_free(set: &StoreReplicaSet, observed: &Observed) -> Result<(), Rejection> {
@@ -109,7 +113,9 @@ fn reachable(set: &StoreReplicaSet, rules: &Rules) -> Result<(), Rejection> {
 
 fn environment(set: &StoreReplicaSet) -> Result<(), Rejection> {
     let mut env = set.spec.follower.env.iter();
-    let Some(taken) = env.find(|variable| RESERVED.contains(&variable.name.as_str())) else { return Ok(()) };
+    let Some(taken) = env.find(|variable| build::RESERVED_ENV.contains(&variable.name.as_str())) else {
+        return Ok(());
+    };
     let message = format!("spec.follower.env sets {}, which the operator sets: remove it", taken.name);
     Err(Rejection { reason: "ReservedEnvironment", message })
 }

@@ -3,11 +3,16 @@
 mod account;
 mod budget;
 mod container;
+mod ending;
 mod network;
+mod overlay;
 mod pod;
+mod probes;
 mod recorded;
 mod services;
+mod share;
 mod statefulset;
+mod upstream_tls;
 
 use k8s_openapi::{
     api::{
@@ -19,6 +24,8 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 
+pub(super) use container::RESERVED_ENV;
+pub(super) use pod::template;
 pub(super) use recorded::ANNOTATION as RECORD;
 
 use super::validate::Valid;
@@ -50,7 +57,7 @@ pub(super) fn build(valid: &Valid<'_>) -> Objects {
         read: services::read(set),
         budget: set.spec.disruption_budget.create.then(|| budget::budget(set)),
         policy: set.spec.network_policy.create.then(|| network::policy(set, valid.operator_namespace)),
-        statefulset: statefulset::statefulset(set, valid.statefulset),
+        statefulset: statefulset::statefulset(valid),
     }
 }
 
@@ -74,6 +81,10 @@ fn owner(set: &StoreReplicaSet) -> OwnerReference {
         controller: Some(true),
         block_owner_deletion: None,
     }
+}
+
+fn some<T>(list: impl IntoIterator<Item = T>) -> Option<Vec<T>> {
+    Some(list.into_iter().collect()).filter(|list: &Vec<T>| !list.is_empty())
 }
 
 fn set_name(set: &StoreReplicaSet) -> &str {
@@ -132,22 +143,55 @@ mod tests {
     }
 
     #[test]
+    fn a_set_of_any_image_that_answers_status() {
+        let spec = json!({
+            "primary": { "url": "http://primary:57291/" },
+            "follower": { "image": "node:1", "protocol": "rpc-status", "shutdownDelay": "1500ms", "args": ["--from=$(UPSTREAM_URL)"] },
+        });
+        let objects = render(spec, &Observed::default());
+        insta::assert_yaml_snapshot!([
+            &objects[1]["spec"],
+            &objects[4]["spec"],
+            &objects[5]["spec"]["template"]["spec"]
+        ]);
+    }
+
+    #[test]
     fn a_set_with_everything() {
         let spec = json!({
             "replicas": 5,
-            "primary": { "url": "http://primary:57291", "fallbackUrls": ["http://[fd00::1]:57291"] },
+            "primary": { "url": "http://primary:57291", "fallbackUrls": ["https://[fd00::1]:57291"],
+                "requestsPerSecond": 100, "tls": { "caSecret": "roots", "clientSecret": "identity", "serverName": "primary.chain" } },
             "follower": {
                 "image": "follower:2", "imagePullPolicy": "Never", "imagePullSecrets": [{ "name": "registry" }],
                 "port": 6000, "sync": "poll", "format": "native", "args": ["--poll-interval", "200ms"],
                 "env": [{ "name": "RUST_LOG", "value": "debug" }], "resources": { "limits": { "memory": "64Mi" } },
             },
             "storage": { "emptyDir": { "sizeLimit": "1Gi" } },
-            "service": { "type": "NodePort", "annotations": { "a": "b" } },
+            "service": {
+                "type": "LoadBalancer", "annotations": { "a": "b" }, "labels": { "team": "x" }, "nodePort": 30500,
+                "externalTrafficPolicy": "Local", "loadBalancerClass": "example.com/internal",
+                "loadBalancerSourceRanges": ["198.51.100.0/24"], "trafficDistribution": "PreferClose",
+                "ipFamilyPolicy": "PreferDualStack",
+            },
+            "networkPolicy": {
+                "readers": [{ "podSelector": { "matchLabels": { "app": "api" } } }],
+                "monitoring": [{ "namespaceSelector": { "matchLabels": { "team": "watch" } } }],
+            },
             "podTemplate": {
-                "annotations": { "c": "d" }, "labels": { "e": "f" }, "nodeSelector": { "disk": "fast" },
-                "tolerations": [{ "key": "x", "operator": "Exists" }], "priorityClassName": "high",
-                "terminationGracePeriodSeconds": 60,
-                "topologySpreadConstraints": [{ "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway" }],
+                "metadata": { "annotations": { "c": "d" }, "labels": { "e": "f" } },
+                "spec": {
+                    "nodeSelector": { "disk": "fast" }, "tolerations": [{ "key": "x", "operator": "Exists" }],
+                    "priorityClassName": "high", "terminationGracePeriodSeconds": 60,
+                    "topologySpreadConstraints": [{ "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway" }],
+                    "readinessGates": [{ "conditionType": "example.com/warm" }],
+                    "securityContext": { "runAsUser": null, "supplementalGroups": [7] },
+                    "volumes": [{ "name": "scratch", "emptyDir": {} }],
+                    "containers": [
+                        { "name": "proxy", "image": "proxy:1" },
+                        { "name": "follower", "volumeMounts": [{ "name": "scratch", "mountPath": "/scratch" }] },
+                    ],
+                },
             },
         });
         insta::assert_yaml_snapshot!(render(spec, &Observed::default()));
@@ -189,11 +233,11 @@ mod tests {
             let objects = render(spec, &Observed::default());
             objects[5]["spec"]["template"]["spec"]["topologySpreadConstraints"].clone()
         };
-        let default = constraints(json!({ "nodeSelector": { "disk": "fast" } }));
+        let default = constraints(json!({ "spec": { "nodeSelector": { "disk": "fast" } } }));
         assert_eq!(default[0]["labelSelector"]["matchLabels"]["app.kubernetes.io/instance"], "books");
-        assert_eq!(constraints(json!({ "affinity": { "podAntiAffinity": {} } })), Value::Null);
+        assert_eq!(constraints(json!({ "spec": { "affinity": { "podAntiAffinity": {} } } })), Value::Null);
         let own = json!([{ "maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule" }]);
-        assert_eq!(constraints(json!({ "topologySpreadConstraints": own })), own);
+        assert_eq!(constraints(json!({ "spec": { "topologySpreadConstraints": own } })), own);
     }
 
     #[test]

@@ -34,7 +34,8 @@ fn rules(set: &StoreReplicaSet, operator: Option<NetworkPolicyPeer>) -> Vec<Netw
     let readers =
         (!access.readers.is_empty()).then(|| readers.chain([peers]).chain(operator.clone()).collect());
     let scrapers: Vec<_> = access.monitoring.iter().cloned().chain(operator).collect();
-    let scraping = (!scrapers.is_empty()).then(|| rule(ADMIN_PORT_NAME, Some(scrapers)));
+    let scraping =
+        (set.spec.has_admin_port() && !scrapers.is_empty()).then(|| rule(ADMIN_PORT_NAME, Some(scrapers)));
     [rule(RPC_PORT_NAME, readers)].into_iter().chain(scraping).collect()
 }
 

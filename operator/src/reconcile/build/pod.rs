@@ -1,5 +1,7 @@
 //! The template of the follower pods.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::{
     api::core::v1::{
         EmptyDirVolumeSource, PodReadinessGate, PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile,
@@ -11,30 +13,36 @@ use k8s_openapi::{
     },
 };
 
-use super::container::container;
+use super::{container::container, ending, overlay, some, upstream_tls};
 use crate::{
     api::{EmptyDir, StoreReplicaSet},
-    names::{self, GATE, VOLUME},
+    names::{self, GATE, RESTARTED_AT, VOLUME},
+    reconcile::validate::Rejection,
 };
 
 /// Who the follower runs as, the user of its image.
 const USER: i64 = 65532;
 
-pub(super) fn template(set: &StoreReplicaSet) -> PodTemplateSpec {
-    let overrides = &set.spec.pod_template;
-    let mut labels = overrides.labels.clone();
-    labels.extend(names::labels(super::set_name(set)));
+/// The template that the spec makes now, with what the user lays over it.
+///
+/// # Errors
+/// If what the user lays over it is no part of a pod, or takes away what the operator relies on.
+pub(in crate::reconcile) fn template(set: &StoreReplicaSet) -> Result<PodTemplateSpec, Rejection> {
     let metadata = ObjectMeta {
-        labels: Some(labels),
-        annotations: Some(overrides.annotations.clone()).filter(|annotations| !annotations.is_empty()),
+        labels: Some(names::labels(super::set_name(set))),
+        annotations: restarted_at(set),
         ..ObjectMeta::default()
     };
-    PodTemplateSpec { metadata: Some(metadata), spec: Some(pod(set)) }
+    overlay::laid_over(PodTemplateSpec { metadata: Some(metadata), spec: Some(pod(set)) }, set)
+}
+
+/// So that pods that are to be restarted differ from those before.
+fn restarted_at(set: &StoreReplicaSet) -> Option<BTreeMap<String, String>> {
+    let at = set.metadata.annotations.as_ref()?.get(RESTARTED_AT)?;
+    Some([(RESTARTED_AT.to_owned(), at.clone())].into())
 }
 
 fn pod(set: &StoreReplicaSet) -> PodSpec {
-    let overrides = set.spec.pod_template.clone();
-    let spread = spread(set);
     PodSpec {
         containers: vec![container(set)],
         readiness_gates: Some(vec![PodReadinessGate { condition_type: GATE.to_owned() }]),
@@ -43,35 +51,32 @@ fn pod(set: &StoreReplicaSet) -> PodSpec {
         enable_service_links: Some(false),
         image_pull_secrets: some(set.spec.follower.image_pull_secrets.clone()),
         security_context: Some(security()),
-        volumes: set.spec.storage.empty_dir.as_ref().map(|empty| vec![empty_volume(empty)]),
-        node_selector: Some(overrides.node_selector).filter(|labels| !labels.is_empty()),
-        tolerations: some(overrides.tolerations),
-        affinity: overrides.affinity,
-        topology_spread_constraints: some(spread),
-        priority_class_name: overrides.priority_class_name,
-        termination_grace_period_seconds: Some(overrides.termination_grace_period_seconds),
+        volumes: some(volumes(set)),
+        topology_spread_constraints: some(spread(set)),
+        termination_grace_period_seconds: Some(ending::grace(set)),
         ..PodSpec::default()
     }
 }
 
-/// As the user says, else evenly over the nodes, so that one node takes as few replicas with it as can be.
-fn spread(set: &StoreReplicaSet) -> Vec<TopologySpreadConstraint> {
-    let overrides = &set.spec.pod_template;
-    if overrides.affinity.is_some() || !overrides.topology_spread_constraints.is_empty() {
-        return overrides.topology_spread_constraints.clone();
+fn volumes(set: &StoreReplicaSet) -> Vec<Volume> {
+    let data = set.spec.storage.empty_dir.as_ref().map(empty_volume);
+    data.into_iter().chain(upstream_tls::volumes(set.spec.primary.tls.as_ref())).collect()
+}
+
+/// Unless the user says where pods go: evenly over the nodes, so that one node takes as few replicas with it as can be.
+fn spread(set: &StoreReplicaSet) -> Option<TopologySpreadConstraint> {
+    let over = &set.spec.pod_template;
+    if over.gives("affinity") || over.gives("topologySpreadConstraints") {
+        return None;
     }
     let labels = names::labels(super::set_name(set));
-    vec![TopologySpreadConstraint {
+    Some(TopologySpreadConstraint {
         max_skew: 1,
         topology_key: "kubernetes.io/hostname".to_owned(),
         when_unsatisfiable: "ScheduleAnyway".to_owned(),
         label_selector: Some(LabelSelector { match_labels: Some(labels), ..LabelSelector::default() }),
         ..TopologySpreadConstraint::default()
-    }]
-}
-
-fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
-    Some(list).filter(|list| !list.is_empty())
+    })
 }
 
 fn security() -> PodSecurityContext {

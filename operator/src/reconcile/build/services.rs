@@ -13,12 +13,19 @@ use crate::{
 /// The Service of readers. It publishes ready pods only: that is what the gate works through.
 pub(super) fn read(set: &StoreReplicaSet) -> Service {
     let name = super::set_name(set);
+    let asked = &set.spec.service;
     let mut metadata = super::meta(set, name.to_owned());
-    metadata.annotations = Some(set.spec.service.annotations.clone());
+    metadata.annotations = Some(asked.annotations.clone());
+    metadata.labels.get_or_insert_default().extend(asked.labels.clone());
     let spec = ServiceSpec {
-        type_: Some(set.spec.service.type_.as_str().to_owned()),
+        type_: Some(asked.type_.as_str().to_owned()),
         selector: Some(names::labels(name)),
-        ports: Some(vec![rpc_port(set)]),
+        ports: Some(vec![ServicePort { node_port: asked.node_port.map(i32::from), ..rpc_port(set) }]),
+        external_traffic_policy: asked.external_traffic_policy.map(|policy| policy.as_str().to_owned()),
+        load_balancer_class: asked.load_balancer_class.clone(),
+        load_balancer_source_ranges: super::some(asked.load_balancer_source_ranges.clone()),
+        traffic_distribution: asked.traffic_distribution.map(|distribution| distribution.as_str().to_owned()),
+        ip_family_policy: asked.ip_family_policy.map(|policy| policy.as_str().to_owned()),
         ..ServiceSpec::default()
     };
     Service { metadata, spec: Some(spec), status: None }
@@ -27,12 +34,12 @@ pub(super) fn read(set: &StoreReplicaSet) -> Service {
 /// The headless Service that gives each pod a name, ready or not.
 pub(super) fn peers(set: &StoreReplicaSet) -> Service {
     let name = super::set_name(set);
-    let admin = port(ADMIN_PORT_NAME, ADMIN_PORT, "http");
+    let admin = set.spec.has_admin_port().then(|| port(ADMIN_PORT_NAME, ADMIN_PORT, "http"));
     let spec = ServiceSpec {
         cluster_ip: Some("None".to_owned()),
         publish_not_ready_addresses: Some(true),
         selector: Some(names::labels(name)),
-        ports: Some(vec![rpc_port(set), admin]),
+        ports: Some(std::iter::once(rpc_port(set)).chain(admin).collect()),
         ..ServiceSpec::default()
     };
     Service { metadata: super::meta(set, names::peers_service(name)), spec: Some(spec), status: None }

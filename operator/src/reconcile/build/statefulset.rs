@@ -14,16 +14,17 @@ use k8s_openapi::{
     },
 };
 
-use super::{pod, recorded};
+use super::{Valid, recorded};
 use crate::{
     api::{StorageSpec, StoreReplicaSet},
     names::{self, VOLUME},
 };
 
-/// Renders the StatefulSet; `found` is the one in the cluster.
-pub(super) fn statefulset(set: &StoreReplicaSet, found: Option<&StatefulSet>) -> StatefulSet {
+/// Renders the StatefulSet, with the template found if the spec that made it is as it was.
+pub(super) fn statefulset(valid: &Valid<'_>) -> StatefulSet {
+    let set = valid.set;
     let name = super::set_name(set);
-    let template = recorded::template(found, set).unwrap_or_else(|| pod::template(set));
+    let template = recorded::template(valid.statefulset, set).unwrap_or_else(|| valid.template.clone());
     let mut statefulset = StatefulSet {
         metadata: super::meta(set, name.to_owned()),
         spec: Some(StatefulSetSpec {
