@@ -1,18 +1,41 @@
-//! The operator's own HTTP port: /livez, /readyz and /metrics.
+//! The operator's own HTTP port: /livez, /readyz, /metrics, and /fleets, the live view.
 
 use std::sync::Arc;
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
-use tokio::{net::TcpListener, sync::watch};
+use axum::{
+    Json, Router,
+    extract::{RawQuery, State},
+    http::StatusCode,
+    routing::get,
+};
+use serde::Serialize;
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::{
+    freshness::{Filter, FleetView, Shared},
+    metrics::Metrics,
+};
+
+/// Live views that may be made at the same time; each may be some megabytes.
+const VIEWS: usize = 4;
 
 #[derive(Clone)]
 struct Admin {
     metrics: Arc<Metrics>,
+    shared: Arc<Shared>,
     /// One for each scope; true once its watches know everything.
     synced: Vec<watch::Receiver<bool>>,
+    views: Arc<Semaphore>,
+}
+
+/// The live view.
+#[derive(Serialize)]
+struct View {
+    fleets: Vec<FleetView>,
 }
 
 /// Serves until the token is cancelled.
@@ -22,6 +45,7 @@ struct Admin {
 pub(crate) async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
+    shared: Arc<Shared>,
     synced: Vec<watch::Receiver<bool>>,
     token: CancellationToken,
 ) -> std::io::Result<()> {
@@ -29,7 +53,8 @@ pub(crate) async fn serve(
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
-        .with_state(Admin { metrics, synced });
+        .route("/fleets", get(fleets))
+        .with_state(Admin { metrics, shared, synced, views: Arc::new(Semaphore::new(VIEWS)) });
     axum::serve(listener, routes).with_graceful_shutdown(token.cancelled_owned()).await
 }
 
@@ -43,4 +68,15 @@ async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
 
 async fn scrape(State(admin): State<Admin>) -> Result<String, StatusCode> {
     admin.metrics.text().map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The sets that `?namespace=…&name=…` asks about.
+async fn fleets(
+    State(admin): State<Admin>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<View>, (StatusCode, &'static str)> {
+    let busy = (StatusCode::SERVICE_UNAVAILABLE, "too many ask at once: ask again\n");
+    let _permit = admin.views.try_acquire().map_err(|_| busy)?;
+    let filter = Filter::of(query.as_deref().unwrap_or_default());
+    Ok(Json(View { fleets: admin.shared.view(&filter) }))
 }

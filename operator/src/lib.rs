@@ -51,7 +51,7 @@ pub async fn run(client: Client, options: Options, token: CancellationToken) -> 
     let metrics = Arc::new(Metrics::new());
     let shared = Shared::new(&client, Clock::start(), Arc::clone(&metrics), &options, token.child_token());
     let (scopes, synced) = scopes(&client, &options, &shared, &metrics);
-    let admin = admin::serve(listener, metrics, synced, token.clone());
+    let admin = admin::serve(listener, metrics, Arc::clone(&shared), synced, token.clone());
     let served = future::join_all(scopes.into_iter().map(|(scope, synced)| scope.run(synced)));
     tracing::info!(admin = %address, namespaces = ?options.namespaces, "tidemark-operator serves");
     tokio::select! {

@@ -34,7 +34,7 @@ pub struct Options {
     #[arg(long = "namespace", env = "TIDEMARK_OPERATOR_NAMESPACE", value_delimiter = ',')]
     pub namespaces: Vec<String>,
 
-    /// Where to serve /livez, /readyz and /metrics.
+    /// Where to serve /livez, /readyz, /metrics and /fleets.
     #[arg(long, env = "TIDEMARK_OPERATOR_ADMIN_LISTEN", default_value = "0.0.0.0:8080")]
     pub admin_listen: SocketAddr,
 

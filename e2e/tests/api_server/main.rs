@@ -3,7 +3,11 @@
 
 mod conditions;
 mod definition;
+mod garbage;
 mod gates;
 mod kubelet;
+mod live;
 mod objects;
+mod ownership;
+mod volumes;
 mod world;

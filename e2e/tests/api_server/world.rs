@@ -1,6 +1,11 @@
 //! A namespace with an operator of its own, a scripted primary and scripted followers.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::{
@@ -26,7 +31,11 @@ use tidemark_operator::{
     names::GATE,
     options::Options,
 };
-use tokio::task::JoinHandle;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::kubelet::Kubelet;
@@ -34,27 +43,41 @@ use crate::kubelet::Kubelet;
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// A running operator; dropping it ends it without a goodbye.
-pub(crate) struct Operator(JoinHandle<()>);
+pub(crate) struct Operator {
+    task: JoinHandle<()>,
+    /// Where its admin port is.
+    admin: SocketAddr,
+}
 
 impl Operator {
     fn start(client: Client, namespace: &str, allow_loopback_primaries: bool) -> Self {
+        let admin = next_admin();
         let options = Options {
             namespaces: vec![namespace.to_owned()],
+            admin_listen: admin,
             allow_loopback_primaries,
             ..Options::default()
         };
-        Self(tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             tidemark_operator::run(client, options, CancellationToken::new())
                 .await
                 .expect("the operator runs");
-        }))
+        });
+        Self { task, admin }
     }
 }
 
 impl Drop for Operator {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
+}
+
+/// An address that no other operator of this process has.
+fn next_admin() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    SocketAddr::from(([127, 58, high, low], 8080))
 }
 
 /// A test's own corner of the cluster.
@@ -112,6 +135,28 @@ impl World {
     /// Starts an operator as users run it, which asks no primary at loopback.
     pub(crate) fn start_strict_operator(&mut self) {
         self.operator = Some(Operator::start(self.client.clone(), &self.namespace, false));
+    }
+
+    /// What the operator's admin port answers, head and body.
+    pub(crate) async fn admin(&self, path: &str) -> String {
+        let address = self.operator.as_ref().expect("an operator runs").admin;
+        until(&format!("an answer to {path}"), async || {
+            let mut stream = TcpStream::connect(address).await?;
+            stream
+                .write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes())
+                .await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            Ok(answer)
+        })
+        .await
+    }
+
+    /// The live view of the sets that this query asks about.
+    pub(crate) async fn live(&self, query: &str) -> Value {
+        let answer = self.admin(&format!("/fleets{query}")).await;
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        serde_json::from_str(body).expect("JSON")
     }
 
     pub(crate) fn api<K>(&self) -> Api<K>

@@ -83,11 +83,12 @@ pub struct Member {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_by: Option<String>,
 
-    /// Blocks per second by which its tip rises, such as 0.3 or 12000, while it is out for its lag.
+    /// Blocks per second by which its tip rises, such as 0.33 or 12000, over the last 10 to 20 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<String>,
 
-    /// When it is in sync again if it goes on at this rate, in RFC 3339.
+    /// When it is within `readmitLagBlocks` if it and the reference go on at their rates, in RFC 3339; unset when it
+    /// is, or is not catching up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta: Option<String>,
 }

@@ -9,10 +9,10 @@ use kube::{
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use tidemark_judge::PodUid;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::snapshot::Snapshot;
+use super::{allowance::Allowances, snapshot::Snapshot};
 use crate::names::{FIELD_MANAGER, SetKey};
 
 /// Events that may wait; more at once would tell nobody anything.
@@ -54,7 +54,12 @@ impl Announcer {
 
 async fn publish(client: Client, mut queue: mpsc::Receiver<Announcement>) {
     let recorder = Recorder::new(client, Reporter::from(FIELD_MANAGER));
+    let mut allowances = Allowances::default();
     while let Some(Announcement { about, warning, reason, note }) = queue.recv().await {
+        // What is not allowed was logged, and stands in the status.
+        if !allowances.take(about.uid.as_deref().unwrap_or_default(), Instant::now()) {
+            continue;
+        }
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
             reason: reason.into_owned(),

@@ -200,10 +200,11 @@ impl Fleet {
             self.observe_primary();
         }
         let since = judgement.verdicts.iter().map(|verdict| self.shared.clock.wall(verdict.since)).collect();
+        let sights = self.state.sights(now, &judgement, self.spec.policy.readmit_lag);
         let pods = PodFacts::of(&self.state.pods);
         let super::primary::Seen { error: primary_error, secret_error, .. } = self.state.primary.clone();
         let foreign = self.state.foreign();
-        self.publish(now, Snapshot { judgement, pods, since, foreign, primary_error, secret_error });
+        self.publish(now, Snapshot { judgement, pods, since, sights, foreign, primary_error, secret_error });
     }
 
     /// Orders gates first; tells the rest of the operator after.

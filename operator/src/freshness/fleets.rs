@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
-use tidemark_judge::{PodUid, VolumeUid};
+use tidemark_judge::{Moment, PodUid, VolumeUid};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -15,6 +15,7 @@ use super::{
     announce::{Announcement, Announcer},
     fleet::{Fleet, Inputs},
     gate::{Orders, Writer},
+    live::{Filter, FleetView},
     member::SeenPod,
     policy::FleetSpec,
     primary::Primaries,
@@ -32,6 +33,8 @@ pub struct Shared {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) permits: Arc<Semaphore>,
+    /// The fleets of every scope, for those who ask what is known.
+    rolls: Mutex<Vec<Weak<Fleets>>>,
 }
 
 impl Shared {
@@ -50,7 +53,16 @@ impl Shared {
             clock,
             metrics,
             permits: Arc::new(Semaphore::new(options.gate_writes.into())),
+            rolls: Mutex::default(),
         })
+    }
+}
+
+impl Shared {
+    /// What is known at this moment of the sets that are asked about.
+    pub fn view(&self, filter: &Filter) -> Vec<FleetView> {
+        let rolls: Vec<_> = lock(&self.rolls).iter().filter_map(Weak::upgrade).collect();
+        rolls.iter().flat_map(|fleets| fleets.view(filter, self.clock.now())).collect()
     }
 }
 
@@ -80,7 +92,9 @@ struct Handle {
 impl Fleets {
     /// No fleets yet. Keys of sets whose decisions change are put into `decided`.
     pub fn new(client: Client, shared: Arc<Shared>, decided: Arc<Queue>) -> Arc<Self> {
-        Arc::new(Self { client, shared, decided, known: Mutex::default() })
+        let fleets = Arc::new(Self { client, shared, decided, known: Mutex::default() });
+        lock(&fleets.shared.rolls).push(Arc::downgrade(&fleets));
+        fleets
     }
 
     /// Starts judging a set, or goes on under its present spec.
@@ -123,6 +137,15 @@ impl Fleets {
     /// The latest judgement on a set; None before the first.
     pub fn snapshot(&self, key: &SetKey) -> Option<Arc<Snapshot>> {
         self.known().fleets.get(key)?.snapshot.borrow().clone()
+    }
+
+    fn view(&self, filter: &Filter, now: Moment) -> Vec<FleetView> {
+        let seen = |(key, handle): (&SetKey, &Handle)| {
+            (key.clone(), handle.spec.borrow().clone(), handle.snapshot.borrow().clone())
+        };
+        let asked: Vec<_> =
+            self.known().fleets.iter().filter(|(key, _)| filter.takes(key)).map(seen).collect();
+        asked.iter().map(|(key, spec, seen)| FleetView::of(key, spec, seen.as_deref(), now)).collect()
     }
 
     fn start(self: &Arc<Self>, key: &SetKey, spec: FleetSpec, pods: Arc<Pods>) -> Handle {
@@ -234,9 +257,13 @@ impl Fleets {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        // Each change of these maps is one call, so a thread that panicked left them whole.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each change of these maps is one call, so a thread that panicked left them whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn insert_newer(pods: &mut Pods, seen: SeenPod) {

@@ -2,6 +2,7 @@
 //!
 //! Must not wait for the reconcile path, nor reconcile: it reads sets and pods, and writes one pod condition.
 
+mod allowance;
 mod announce;
 mod answer;
 mod ask;
@@ -11,22 +12,27 @@ mod fleet;
 mod fleets;
 mod gate;
 mod hashes;
+mod live;
 mod member;
+mod pace;
 mod policy;
 mod primary;
 mod read_block;
 mod roster;
 mod round;
 mod sampler;
+mod sight;
 mod snapshot;
 mod state;
 mod trouble;
 
 pub use ask::Protocol;
 pub use fleets::{Fleets, Shared};
+pub use live::{Filter, FleetView};
 pub use policy::FleetSpec;
 pub use primary::{PrimaryAt, TlsSecrets};
 pub use roster::{watch_claims, watch_pods};
+pub use sight::Sight;
 pub use snapshot::{PodFacts, Snapshot};
 pub use trouble::Trouble;
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tidemark_judge::{Genesis, Judgement, Notice, PodName, PodUid, Reason};
 
-use super::{state::Pods, trouble::Trouble};
+use super::{sight::Sight, state::Pods, trouble::Trouble};
 
 /// The latest judgement on a set, with what it was based on.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +14,8 @@ pub struct Snapshot {
     pub pods: Vec<PodFacts>,
     /// Since when each verdict holds, in the order of the judgement's verdicts.
     pub since: Vec<Timestamp>,
+    /// What is seen of the members beside their verdicts, in the same order.
+    pub sights: Vec<Sight>,
     /// Pods whose processes do not know what the set's protocol asks, in the order of their names.
     pub foreign: Vec<PodName>,
     /// Why the primary's latest request was not answered, and what to do about it.

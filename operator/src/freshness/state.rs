@@ -14,6 +14,7 @@ use super::{
     policy::FleetSpec,
     primary::Seen,
     sampler::{Answered, Said},
+    sight::{Paces, Sight},
 };
 
 /// The pods of one set, by UID.
@@ -28,6 +29,7 @@ pub(super) struct State {
     /// Pods whose process knows nothing of what it is asked.
     foreign: BTreeSet<PodUid>,
     memory: Memory,
+    paces: Paces,
 }
 
 impl State {
@@ -88,6 +90,12 @@ impl State {
         let (judgement, memory) = judge(now, &spec.policy, &observed, std::mem::take(&mut self.memory));
         self.memory = memory;
         judgement
+    }
+
+    /// What is seen of the members beside their verdicts.
+    pub(super) fn sights(&mut self, now: Moment, judgement: &Judgement, readmit: u32) -> Vec<Sight> {
+        self.paces.note(now, judgement, &self.samples);
+        self.paces.sights(judgement, &self.pods, &self.samples, readmit)
     }
 
     fn member(&self, pod: &SeenPod, volume: VolumeUid) -> Member {

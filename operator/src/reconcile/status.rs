@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Client,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::{Member, StoreReplicaSet, StoreReplicaSetStatus},
-    freshness::Snapshot,
+    freshness::{Sight, Snapshot},
     names::{self, FIELD_MANAGER, SetKey},
 };
 
@@ -80,7 +80,7 @@ pub(super) fn status(
         genesis: snapshot.judgement.genesis.map(|genesis| genesis.to_string()).or(before.genesis),
         selector: Some(names::selector(set.metadata.name.as_deref().unwrap_or_default())),
         conditions,
-        members: members(snapshot),
+        members: members(snapshot, now),
     }
 }
 
@@ -109,17 +109,18 @@ fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn members(snapshot: &Snapshot) -> Vec<Member> {
+fn members(snapshot: &Snapshot, now: Timestamp) -> Vec<Member> {
     let mut members: Vec<Member> = Vec::new();
-    for (verdict, since) in snapshot.judgement.verdicts.iter().zip(&snapshot.since) {
+    for (at, (verdict, since)) in snapshot.judgement.verdicts.iter().zip(&snapshot.since).enumerate() {
         // While a pod is being replaced two bear its name; the status has room for the later one.
         members.retain(|member| member.name != verdict.pod.as_str());
-        members.push(member(verdict, *since));
+        members.push(member(verdict, *since, snapshot.sights.get(at), now));
     }
     members
 }
 
-fn member(verdict: &Verdict, since: Timestamp) -> Member {
+fn member(verdict: &Verdict, since: Timestamp, sight: Option<&Sight>, now: Timestamp) -> Member {
+    let eta = sight.and_then(|sight| now.checked_add(sight.eta?).ok()?.round(Unit::Second).ok());
     Member {
         name: verdict.pod.to_string(),
         tip: verdict.tip.map(|tip| tip.0),
@@ -128,9 +129,14 @@ fn member(verdict: &Verdict, since: Timestamp) -> Member {
         reason: verdict.reason.to_string(),
         since: Some(since.to_string()),
         held_by: verdict.held_from.map(|_| verdict.reason.to_string()),
-        rate: None,
-        eta: None,
+        rate: sight.and_then(|sight| sight.rate).map(rate_text),
+        eta: eta.map(|eta| eta.to_string()),
     }
+}
+
+/// Two digits after the point below ten, none above.
+fn rate_text(rate: f64) -> String {
+    if rate < 10.0 { format!("{}", (rate * 100.0).round() / 100.0) } else { format!("{rate:.0}") }
 }
 
 /// Whether `next` says something that cannot wait: anything but how far tips have moved.
@@ -376,6 +382,15 @@ mod tests {
         let fewer = StoreReplicaSetStatus { in_sync_replicas: 9, ..before.clone() };
         assert!(is_news(Some(&before), &fewer));
         assert!(is_news(None, &before));
+    }
+
+    #[test]
+    fn rates_are_as_exact_as_they_are_of_use() {
+        let check = |rate: f64, text: &str| assert_eq!(super::rate_text(rate), text);
+        check(0.0, "0");
+        check(0.333, "0.33");
+        check(9.994, "9.99");
+        check(12_000.4, "12000");
     }
 
     #[test]
