@@ -6,6 +6,7 @@ use k8s_openapi::api::{
     core::v1::{PersistentVolumeClaim, Service},
     storage::v1::StorageClass,
 };
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, Patch, PatchParams, PostParams},
@@ -153,8 +154,8 @@ async fn an_operator_that_dies_while_volumes_grow_is_taken_up_by_the_next_with_t
     claims.patch("data-set-1", &PatchParams::default(), &small).await.unwrap();
     claims.delete("data-set-1", &DeleteParams::default()).await.unwrap();
     (late.metadata.resource_version, late.metadata.uid) = (None, None);
-    late.spec.as_mut().unwrap().resources.as_mut().unwrap().requests.as_mut().unwrap()["storage"].0 =
-        "1Gi".to_owned();
+    let requests = late.spec.as_mut().unwrap().resources.as_mut().unwrap().requests.as_mut().unwrap();
+    requests.insert("storage".to_owned(), Quantity("1Gi".to_owned()));
     claims.create(&PostParams::default(), &late).await.unwrap();
     let bound = Patch::Merge(json!({ "status": { "phase": "Bound", "capacity": { "storage": "1Gi" } } }));
     claims.patch_status("data-set-1", &PatchParams::default(), &bound).await.unwrap();

@@ -10,8 +10,8 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::{
     api::{
-        apps::v1::StatefulSet,
-        core::v1::{Namespace, Pod, PodCondition},
+        apps::v1::{StatefulSet, StatefulSetSpec},
+        core::v1::{Namespace, PersistentVolumeClaimVolumeSource, Pod, PodCondition, Volume},
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
     apimachinery::pkg::apis::meta::v1::Condition,
@@ -296,9 +296,19 @@ pub(crate) async fn install(client: &Client) -> Result<()> {
 }
 
 fn pod_of(statefulset: &StatefulSet, ordinal: u32) -> Pod {
-    let template = statefulset.spec.clone().unwrap().template;
-    let mut metadata = template.metadata.unwrap();
-    metadata.name = Some(format!("{}-{ordinal}", statefulset.name_any()));
+    let StatefulSetSpec { template, volume_claim_templates, .. } = statefulset.spec.clone().unwrap();
+    let name = format!("{}-{ordinal}", statefulset.name_any());
+    let (mut metadata, mut spec) = (template.metadata.unwrap(), template.spec.unwrap());
+    for claim in volume_claim_templates.unwrap_or_default() {
+        let source = PersistentVolumeClaimVolumeSource {
+            claim_name: format!("{}-{name}", claim.name_any()),
+            ..PersistentVolumeClaimVolumeSource::default()
+        };
+        let volume =
+            Volume { name: claim.name_any(), persistent_volume_claim: Some(source), ..Volume::default() };
+        spec.volumes.get_or_insert_default().push(volume);
+    }
+    metadata.name = Some(name);
     metadata.owner_references = Some(vec![kube::Resource::controller_owner_ref(statefulset, &()).unwrap()]);
-    Pod { metadata, spec: template.spec, status: None }
+    Pod { metadata, spec: Some(spec), status: None }
 }
