@@ -8,6 +8,7 @@ pub mod aim;
 pub mod api;
 pub mod clock;
 pub mod freshness;
+pub mod lease;
 pub mod metrics;
 pub mod names;
 pub mod options;
@@ -23,7 +24,14 @@ use kube::Client;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use self::{clock::Clock, freshness::Shared, metrics::Metrics, options::Options, scope::Scope};
+use self::{
+    clock::Clock,
+    freshness::Shared,
+    lease::{Keeper, Leadership},
+    metrics::Metrics,
+    options::Options,
+    scope::Scope,
+};
 
 /// Why the operator could not run.
 #[derive(Debug, thiserror::Error)]
@@ -39,26 +47,82 @@ pub enum RunError {
     /// The admin port failed.
     #[error("the admin port failed: {0}")]
     Admin(#[source] std::io::Error),
+    /// The flags contradict each other.
+    #[error(transparent)]
+    Terms(#[from] lease::TermsError),
+    /// Another may lead by now, and two must not: only a new process starts from what it finds.
+    #[error("{0}: this process led and leads no longer, so it ends and is to be started anew")]
+    Lost(#[source] lease::Loss),
 }
 
-/// Serves the StoreReplicaSets of a cluster until the token is cancelled. Gates stay as they are then.
+/// Serves the StoreReplicaSets of a cluster until the token is cancelled, first as one who stands by, and once it holds
+/// the lease as the leader. When the token is cancelled it lets the lease go. Gates stay as they are.
 ///
 /// # Errors
-/// If the admin port cannot be served.
+/// If the flags contradict each other, the admin port cannot be served, or the lease is lost.
 pub async fn run(client: Client, options: Options, token: CancellationToken) -> Result<(), RunError> {
     let address = options.admin_listen;
     let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
     let metrics = Arc::new(Metrics::new());
-    let shared = Shared::new(&client, Clock::start(), Arc::clone(&metrics), &options, token.child_token());
+    let (leadership, mut keeper) = election(&client, &options, &metrics)?;
+    let client = lease::guard(&client, &leadership);
+    let (clock, child) = (Clock::start(), token.child_token());
+    let shared = Shared::new(&client, clock, Arc::clone(&metrics), &options, leadership.clone(), child);
     let (scopes, synced) = scopes(&client, &options, &shared, &metrics);
     let admin = admin::serve(listener, metrics, Arc::clone(&shared), synced, token.clone());
     let served = future::join_all(scopes.into_iter().map(|(scope, synced)| scope.run(synced)));
     tracing::info!(admin = %address, namespaces = ?options.namespaces, "tidemark-operator serves");
-    tokio::select! {
-        result = admin => result.map_err(RunError::Admin),
-        () = token.cancelled() => Ok(()),
+    let result = tokio::select! {
+        biased;
+        () = stopped(&token, &leadership, &shared) => Ok(()),
+        loss = kept(&mut keeper) => Err(RunError::Lost(loss)),
+        // It ends with the token too, before the writes under way have.
+        Err(error) = admin => Err(RunError::Admin(error)),
         _ = served => Ok(()),
+    };
+    if let Some(keeper) = keeper {
+        keeper.release().await;
     }
+    result
+}
+
+/// How this process comes to lead: by a lease, or at once.
+fn election(
+    client: &Client,
+    options: &Options,
+    metrics: &Arc<Metrics>,
+) -> Result<(Leadership, Option<Keeper>), lease::TermsError> {
+    let terms = options.terms()?;
+    if !options.leader_elect {
+        tracing::warn!("leads without a lease (--leader-elect=false): no second instance may run");
+        metrics.leads(true);
+        return Ok((Leadership::alone(), None));
+    }
+    let leadership = Leadership::standby();
+    let namespace = options.lease_namespace().unwrap_or(client.default_namespace());
+    let identity = options.identity.clone().filter(|name| !name.is_empty()).unwrap_or_else(host_name);
+    let lease = (namespace, options.lease_name.as_str());
+    let keeper =
+        Keeper::new(client.clone(), lease, &identity, terms, leadership.clone(), Arc::clone(metrics));
+    Ok((leadership, Some(keeper)))
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+async fn kept(keeper: &mut Option<Keeper>) -> lease::Loss {
+    match keeper {
+        Some(keeper) => keeper.keep().await,
+        None => future::pending().await,
+    }
+}
+
+/// Waits for the token, then for the writes that are under way: the next leader is to find them done.
+async fn stopped(token: &CancellationToken, leadership: &Leadership, shared: &Shared) {
+    token.cancelled().await;
+    leadership.end();
+    shared.written().await;
 }
 
 type Scopes = (Vec<(Scope, watch::Sender<bool>)>, Vec<watch::Receiver<bool>>);

@@ -40,7 +40,7 @@ fn end_with_the_first_panic() {
 fn start() -> Result<()> {
     match Cli::parse().command {
         Command::Crd => print_crd(),
-        Command::Run(options) => run(options),
+        Command::Run(options) => run(*options),
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Metrics {
     reconciles: Family<Outcome, Counter>,
     reconcile_seconds: Histogram,
     status_writes: Counter,
+    leader: Gauge,
+    lease_attempts: Family<Outcome, Counter>,
     /// The series of each set's replicas, to end those that hold no longer.
     shown: Mutex<BTreeMap<SetKey, Vec<Reasoned>>>,
 }
@@ -101,6 +103,8 @@ impl Metrics {
             reconciles: Family::default(),
             reconcile_seconds: seconds(),
             status_writes: Counter::default(),
+            leader: Gauge::default(),
+            lease_attempts: Family::default(),
             shown: Mutex::default(),
         };
         metrics.register_fleets();
@@ -129,6 +133,9 @@ impl Metrics {
         self.count("reconciles", "Reconciliations of a set", reconciles);
         let status = self.status_writes.clone();
         self.count("status_writes", "Writes of a set's status", status);
+        let (leader, attempts) = (self.leader.clone(), self.lease_attempts.clone());
+        self.count("leader", "1 while this instance leads, else 0", leader);
+        self.count("lease_attempts", "Attempts to take or to renew the lease", attempts);
         let (sample, primary) = (self.sample_seconds.clone(), self.primary_sample_seconds.clone());
         self.time("sample", "From a request for a follower's tips to its end", sample);
         self.time("primary_sample", "From a request for a primary's tip to its end", primary);
@@ -183,6 +190,16 @@ impl Metrics {
     /// A status was written.
     pub fn status_written(&self) {
         self.status_writes.inc();
+    }
+
+    /// The lease was looked after.
+    pub fn lease_attempted(&self, outcome: &'static str) {
+        self.lease_attempts.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Whether this instance leads.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(leads.into());
     }
 
     /// A set was judged.

@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     aim::{Aim, HostPattern},
+    api::Span,
+    lease::{Terms, TermsError},
     reconcile::Rules,
 };
 
@@ -22,7 +24,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the StoreReplicaSets of a cluster until SIGTERM.
-    Run(Options),
+    Run(Box<Options>),
     /// Print the CustomResourceDefinition of StoreReplicaSet as YAML.
     Crd,
 }
@@ -72,7 +74,39 @@ pub struct Options {
     /// How many gate writes may be under way at the same time.
     #[arg(long, env = "TIDEMARK_OPERATOR_GATE_WRITES", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub gate_writes: u16,
+
+    /// Lead only while holding a lease, so that instances can stand by. False is for development outside a cluster:
+    /// nothing keeps two such instances from writing against each other.
+    #[arg(long, env = "TIDEMARK_OPERATOR_LEADER_ELECT", default_value_t = true, action = ArgAction::Set)]
+    pub leader_elect: bool,
+
+    /// Who this instance is in the lease: the name of its pod. Default: the host's name, which is the pod's in a pod.
+    #[arg(long, env = "TIDEMARK_OPERATOR_IDENTITY")]
+    pub identity: Option<String>,
+
+    /// The name of the lease: instances of one name in one namespace are one operator.
+    #[arg(long, env = "TIDEMARK_OPERATOR_LEASE_NAME", default_value = LEASE_NAME)]
+    pub lease_name: String,
+
+    /// The namespace of the lease. Default: the pod's own (--pod-namespace, or else that of the cluster's access).
+    #[arg(long, env = "TIDEMARK_OPERATOR_LEASE_NAMESPACE")]
+    pub lease_namespace: Option<String>,
+
+    /// For how long a leader that fell silent is waited for: whole seconds, from 5s to 2m.
+    #[arg(long, env = "TIDEMARK_OPERATOR_LEASE_DURATION", default_value = "15s")]
+    pub lease_duration: Span,
+
+    /// A leader that could not renew its lease for so long ends: shorter than the duration.
+    #[arg(long, env = "TIDEMARK_OPERATOR_LEASE_RENEW_DEADLINE", default_value = "10s")]
+    pub lease_renew_deadline: Span,
+
+    /// How often the lease is renewed, and looked at by those who stand by: shorter than the renew deadline.
+    #[arg(long, env = "TIDEMARK_OPERATOR_LEASE_RETRY", default_value = "2s")]
+    pub lease_retry: Span,
 }
+
+/// The lease of an operator that is told no other.
+const LEASE_NAME: &str = "tidemark-operator";
 
 impl Options {
     /// What all sets must keep to.
@@ -80,6 +114,17 @@ impl Options {
         let allowed = self.allowed_primaries.clone().into();
         let namespace = self.pod_namespace.clone().filter(|name| !name.is_empty());
         Rules { aim: Aim { allow_loopback: self.allow_loopback_primaries, allowed }, namespace }
+    }
+
+    /// The namespace of the lease, if a flag says so.
+    pub(crate) fn lease_namespace(&self) -> Option<&str> {
+        let named = [&self.lease_namespace, &self.pod_namespace];
+        named.into_iter().flatten().map(String::as_str).find(|name| !name.is_empty())
+    }
+
+    /// The times of the lease.
+    pub(crate) fn terms(&self) -> Result<Terms, TermsError> {
+        Terms::new(self.lease_duration, self.lease_renew_deadline, self.lease_retry)
     }
 
     /// The namespaces to serve, each once; None: all of them.
@@ -111,6 +156,13 @@ impl Default for Options {
             pod_namespace: None,
             concurrency: 8,
             gate_writes: 32,
+            leader_elect: true,
+            identity: None,
+            lease_name: LEASE_NAME.to_owned(),
+            lease_namespace: None,
+            lease_duration: Span::seconds(15),
+            lease_renew_deadline: Span::seconds(10),
+            lease_retry: Span::seconds(2),
         }
     }
 }

@@ -54,6 +54,9 @@ impl Scope {
         if sets.wait_until_ready().await.is_ok() {
             synced.send_replace(true);
         }
+        self.shared.leadership().elected().await;
+        // What changed while another led was that one's to do, or was left by it.
+        sets.state().iter().for_each(|set| queue.push(SetKey::of(set)));
         self.reconcile(sets, queue, context).await;
     }
 

@@ -167,6 +167,7 @@ mod tests {
     use crate::{
         clock::Clock,
         freshness::{Fleets, Shared},
+        lease::Leadership,
         metrics::Metrics,
         options::Options,
         reconcile::{Context, Memory, Rules, Watched},
@@ -182,6 +183,7 @@ mod tests {
             Clock::start(),
             Arc::clone(&metrics),
             &Options::default(),
+            Leadership::alone(),
             CancellationToken::new(),
         );
         let fleets = Fleets::new(client.clone(), shared, Arc::default());

@@ -56,6 +56,8 @@ impl Operator {
             namespaces: vec![namespace.to_owned()],
             admin_listen: admin,
             allow_loopback_primaries,
+            // One operator in each test's namespace, and the next one is not to wait for a lease to run out.
+            leader_elect: false,
             ..Options::default()
         };
         let task = tokio::spawn(async move {

@@ -4,8 +4,8 @@
 //! observed and its own memory, and gives back verdicts and the next memory. It holds no clock, client, randomness
 //! or environment, and iterates over sorted collections only, so that equal input gives equal output.
 //!
-//! The caller keeps one [`Memory`] per set, starts it with `Memory::default()` when it becomes the leader, and
-//! calls [`judge`] once its watch of pods has synced, then after every sample, after every change of a pod, and at
+//! The caller keeps one [`Memory`] per set, starts it with `Memory::default()`, or with [`Memory::taken_over`] when it
+//! becomes the leader after it has judged as a standby, and calls [`judge`] once its watch of pods has synced, then after every sample, after every change of a pod, and at
 //! least once per poll interval (silence is an observation too).
 //!
 //! The rules, with worked examples, are in `docs/judging.md`.

@@ -27,6 +27,15 @@ enum Source {
     Member(PodUid, u32),
 }
 
+impl Mark {
+    /// The mark where processes are counted anew: a member's word can be taken back no more, as it may have restarted.
+    pub(crate) fn without_processes(self) -> Self {
+        let primary_alone = self.sources.iter().all(|source| *source == Source::Primary);
+        let sources = if primary_alone { self.sources } else { BTreeSet::new() };
+        Self { sources, ..self }
+    }
+}
+
 /// Takes in a mark that an earlier leader left in a gate.
 pub(crate) fn recall(now: Moment, tip: BlockNumber, memory: &mut SetMemory) {
     if memory.mark.as_ref().is_none_or(|mark| mark.tip < tip) {

@@ -6,11 +6,24 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// The judge's memory of one set. `Memory::default()` is that of a new leader, who knows only what the gates say.
+/// The judge's memory of one set. `Memory::default()` is that of a new process, which knows only what the gates say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     pub(crate) members: BTreeMap<PodUid, MemberMemory>,
     pub(crate) set: SetMemory,
+}
+
+impl Memory {
+    /// What one who judged while another led keeps as he becomes the leader. He starts from the gates he finds and
+    /// observes a round (rule 11); but what the fleet was known to have binds those that return (rule 5), and a volume
+    /// that was in sync, the chain's genesis and how long it has stood still are facts, whoever saw them.
+    #[must_use]
+    pub fn taken_over(self) -> Self {
+        let SetMemory { genesis, mark, high, synced, .. } = self.set;
+        let mark = mark.map(Mark::without_processes);
+        let set = SetMemory { genesis, mark, high, synced, ..SetMemory::default() };
+        Self { members: BTreeMap::new(), set }
+    }
 }
 
 /// What is remembered of the set as a whole.

@@ -13,7 +13,10 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{allowance::Allowances, snapshot::Snapshot};
-use crate::names::{FIELD_MANAGER, SetKey};
+use crate::{
+    lease::Leadership,
+    names::{FIELD_MANAGER, SetKey},
+};
 
 /// Events that may wait; more at once would tell nobody anything.
 const QUEUE: usize = 1_024;
@@ -32,23 +35,29 @@ pub(crate) struct Announcement {
 
 /// Takes announcements.
 #[derive(Clone, Debug)]
-pub(crate) struct Announcer(mpsc::Sender<Announcement>);
+pub(crate) struct Announcer {
+    queue: mpsc::Sender<Announcement>,
+    leadership: Leadership,
+}
 
 impl Announcer {
     /// Starts the task that publishes.
-    pub(crate) fn start(client: Client, token: CancellationToken) -> Self {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+    pub(crate) fn start(client: Client, leadership: Leadership, token: CancellationToken) -> Self {
+        let (queue, receiver) = mpsc::channel(QUEUE);
         tokio::spawn(token.run_until_cancelled_owned(publish(client, receiver)));
-        Self(sender)
+        Self { queue, leadership }
     }
 
-    /// Logs it, and has it published if the queue has room.
+    /// Logs it, and has it published if the queue has room. One who stands by tells nothing: the leader does.
     pub(crate) fn tell(&self, announcement: Announcement) {
+        if !self.leadership.is_leader() {
+            return;
+        }
         let Announcement { about, reason, note, .. } = &announcement;
         let (namespace, name) = (about.namespace.as_deref(), about.name.as_deref());
         tracing::info!(namespace, set = name, %reason, "{note}");
         // A full queue means that the API server is slow; the log line and the status remain.
-        let _ = self.0.try_send(announcement);
+        let _ = self.queue.try_send(announcement);
     }
 }
 

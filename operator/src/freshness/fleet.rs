@@ -45,6 +45,9 @@ pub(super) struct Fleet {
     shared: Arc<Shared>,
     fleets: Arc<Fleets>,
     inputs: Inputs,
+    /// Whether this process leads; once it does, it does so for good.
+    leads: bool,
+    /// The spec as it is judged by.
     spec: FleetSpec,
     state: State,
     rounds: Rounds,
@@ -56,7 +59,8 @@ pub(super) struct Fleet {
 
 impl Fleet {
     pub(super) fn new(key: SetKey, shared: Arc<Shared>, fleets: Arc<Fleets>, mut inputs: Inputs) -> Self {
-        let spec = inputs.spec.borrow_and_update().clone();
+        let leads = shared.leadership.is_leader();
+        let spec = judged_by(&inputs.spec.borrow_and_update(), leads);
         let about = announce::set_reference(&key, &spec.uid);
         let mut fleet = Self {
             key,
@@ -64,6 +68,7 @@ impl Fleet {
             shared,
             fleets,
             inputs,
+            leads,
             spec,
             state: State::default(),
             rounds: Rounds::default(),
@@ -104,13 +109,25 @@ impl Fleet {
                 self.take_spec();
                 return changed.is_ok();
             }
+            () = self.shared.leadership.elected(), if !self.leads => self.take_over(),
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)) => self.start_round(),
         }
         true
     }
 
+    /// Begins as the leader: from the gates as they are, at the full rate, with a round of its own.
+    fn take_over(&mut self) {
+        self.leads = true;
+        self.state.take_over();
+        // What was judged before binds nobody and is not compared with: nothing was told of it.
+        self.inputs.snapshot.send_replace(None);
+        self.take_spec();
+        self.judge();
+        self.start_round();
+    }
+
     fn take_spec(&mut self) {
-        self.spec = self.inputs.spec.borrow_and_update().clone();
+        self.spec = judged_by(&self.inputs.spec.borrow_and_update(), self.leads);
         self.observe_primary();
         self.start_samplers();
     }
@@ -167,7 +184,7 @@ impl Fleet {
             address: pod.address?,
             port: self.spec.port,
             protocol: self.spec.protocol,
-            timeout: self.spec.policy.poll_interval.min(LONGEST_ANSWER),
+            timeout: self.inputs.spec.borrow().policy.poll_interval.min(LONGEST_ANSWER),
         };
         Some((pod.uid.clone(), target))
     }
@@ -190,7 +207,8 @@ impl Fleet {
         let now = self.shared.clock.now();
         let (fleets, namespace) = (&self.fleets, &self.key.namespace);
         let judgement = self.state.judge(now, &self.spec, |pod| fleets.volume(namespace, pod));
-        for uid in &judgement.ask_again {
+        // One who stands by is in no hurry.
+        for uid in judgement.ask_again.iter().filter(|_| self.leads) {
             if let Some(sampler) = self.samplers.get(uid) {
                 sampler.ask(judgement.ask_height);
             }
@@ -207,8 +225,20 @@ impl Fleet {
         self.publish(now, Snapshot { judgement, pods, since, sights, foreign, primary_error, secret_error });
     }
 
-    /// Orders gates first; tells the rest of the operator after.
+    /// Orders gates first; tells the rest of the operator after. One who stands by orders and tells nothing.
     fn publish(&mut self, now: Moment, snapshot: Snapshot) {
+        if self.leads {
+            self.order(now, &snapshot);
+        }
+        let snapshot = Arc::new(snapshot);
+        let before = self.inputs.snapshot.send_replace(Some(Arc::clone(&snapshot))).unwrap_or_default();
+        self.shared.metrics.judged(&self.key, &snapshot.judgement);
+        if self.leads {
+            self.tell(&before, &snapshot);
+        }
+    }
+
+    fn order(&self, now: Moment, snapshot: &Snapshot) {
         let pods = Arc::clone(&self.state.pods);
         self.inputs.orders.send_if_modified(|standing| {
             let orders = gate::orders(now, &snapshot.judgement, &pods, standing);
@@ -216,16 +246,20 @@ impl Fleet {
             *standing = orders;
             changed
         });
-        let snapshot = Arc::new(snapshot);
-        let before = self.inputs.snapshot.send_replace(Some(Arc::clone(&snapshot))).unwrap_or_default();
-        self.shared.metrics.judged(&self.key, &snapshot.judgement);
-        for announcement in announce::transitions(&before, &snapshot, &self.about) {
+    }
+
+    fn tell(&self, before: &Snapshot, now: &Snapshot) {
+        for announcement in announce::transitions(before, now, &self.about) {
             self.shared.announcer.tell(announcement);
         }
-        if before.decisions() != snapshot.decisions() {
+        if before.decisions() != now.decisions() {
             self.fleets.decided(&self.key);
         }
     }
+}
+
+fn judged_by(spec: &FleetSpec, leads: bool) -> FleetSpec {
+    if leads { spec.clone() } else { spec.standing_by() }
 }
 
 async fn changed(primary: &mut Option<Observer>) {

@@ -23,7 +23,14 @@ use super::{
     snapshot::Snapshot,
     state::Pods,
 };
-use crate::{clock::Clock, metrics::Metrics, names::SetKey, options::Options, queue::Queue};
+use crate::{
+    clock::Clock,
+    lease::{Leadership, WRITE_TIMEOUT},
+    metrics::Metrics,
+    names::SetKey,
+    options::Options,
+    queue::Queue,
+};
 
 /// What all fleets share.
 #[derive(Debug)]
@@ -35,26 +42,43 @@ pub struct Shared {
     pub(super) permits: Arc<Semaphore>,
     /// The fleets of every scope, for those who ask what is known.
     rolls: Mutex<Vec<Weak<Fleets>>>,
+    pub(super) leadership: Leadership,
+    gate_writes: u16,
 }
 
 impl Shared {
-    /// What fleets share under these options.
+    /// What fleets share under these options; nothing is written but while this process leads.
     pub fn new(
         client: &Client,
         clock: Clock,
         metrics: Arc<Metrics>,
         options: &Options,
+        leadership: Leadership,
         token: CancellationToken,
     ) -> Arc<Self> {
         let allow_loopback = options.allow_loopback_primaries;
         Arc::new(Self {
             primaries: Primaries::new(client.clone(), allow_loopback, clock, Arc::clone(&metrics)),
-            announcer: Announcer::start(client.clone(), token),
+            announcer: Announcer::start(client.clone(), leadership.clone(), token),
             clock,
             metrics,
             permits: Arc::new(Semaphore::new(options.gate_writes.into())),
             rolls: Mutex::default(),
+            leadership,
+            gate_writes: options.gate_writes,
         })
+    }
+
+    /// Whether this process leads.
+    pub(crate) fn leadership(&self) -> &Leadership {
+        &self.leadership
+    }
+
+    /// Waits until no gate is being written; not longer than one write may take.
+    pub(crate) async fn written(&self) {
+        let all = self.permits.acquire_many(self.gate_writes.into());
+        // Whoever still writes then is given up with this process.
+        let _ = tokio::time::timeout(WRITE_TIMEOUT, all).await;
     }
 }
 
@@ -165,6 +189,7 @@ impl Fleets {
             client: self.client.clone(),
             fleets: Arc::clone(self),
             permits: Arc::clone(&self.shared.permits),
+            leadership: self.shared.leadership.clone(),
             clock: self.shared.clock,
             metrics: Arc::clone(&self.shared.metrics),
         }
@@ -284,7 +309,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::{Fleets, Shared};
-    use crate::{clock::Clock, metrics::Metrics, options::Options};
+    use crate::{clock::Clock, lease::Leadership, metrics::Metrics, options::Options};
 
     fn fleets() -> Arc<Fleets> {
         let nobody = tower::service_fn(async |_: http::Request<Body>| {
@@ -296,6 +321,7 @@ mod tests {
             Clock::start(),
             Arc::new(Metrics::new()),
             &Options::default(),
+            Leadership::alone(),
             CancellationToken::new(),
         );
         Fleets::new(client, shared, Arc::default())

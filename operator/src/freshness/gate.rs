@@ -6,7 +6,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -18,7 +17,7 @@ use kube::{
 use serde_json::{Value, json};
 use tidemark_judge::{GateWrite, Judgement, Moment, PodUid};
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Semaphore, SemaphorePermit, watch},
     task::JoinSet,
     time::Instant,
 };
@@ -31,12 +30,11 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    lease::{Leadership, WRITE_TIMEOUT},
     metrics::Metrics,
     names::{FIELD_MANAGER, GATE},
 };
 
-/// The longest one write may take.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// One gate to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Order {
@@ -67,6 +65,7 @@ pub(super) struct Writer {
     pub(super) client: Client,
     pub(super) fleets: Arc<Fleets>,
     pub(super) permits: Arc<Semaphore>,
+    pub(super) leadership: Leadership,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -115,9 +114,10 @@ impl Writer {
     ) -> impl Future<Output = Done> + Send + use<> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let (permits, fleets) = (Arc::clone(&self.permits), Arc::clone(&self.fleets));
+        let leadership = self.leadership.clone();
         let (clock, metrics, namespace) = (self.clock, Arc::clone(&self.metrics), self.namespace.clone());
         async move {
-            let permit = permits.acquire_owned().await;
+            let permit = permit(&permits, &leadership).await;
             let Some(order) = orders.borrow().get(&uid).cloned() else { return (uid, None) };
             let result = patch(&pods, &order).await;
             drop(permit);
@@ -129,6 +129,18 @@ impl Writer {
                 Written { version, write: kind(&order.write) }
             });
             (uid, Some(written))
+        }
+    }
+}
+
+/// A permit, while enough of the lease is left that the write ends before another may lead.
+async fn permit<'a>(permits: &'a Semaphore, leadership: &Leadership) -> Option<SemaphorePermit<'a>> {
+    loop {
+        leadership.lasts(WRITE_TIMEOUT).await;
+        // Nobody closes the semaphore.
+        let permit = permits.acquire().await.ok();
+        if leadership.remaining() >= WRITE_TIMEOUT {
+            return permit;
         }
     }
 }
@@ -202,6 +214,7 @@ mod tests {
     use crate::{
         clock::Clock,
         freshness::{Fleets, Shared},
+        lease::Leadership,
         metrics::Metrics,
         options::Options,
     };
@@ -263,10 +276,12 @@ mod tests {
 
     fn writer(client: Client, permits: &Arc<Semaphore>) -> Writer {
         let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new()));
-        let shared =
-            Shared::new(&client, clock, Arc::clone(&metrics), &Options::default(), CancellationToken::new());
+        let (options, leadership) = (Options::default(), Leadership::alone());
+        let token = CancellationToken::new();
+        let shared = Shared::new(&client, clock, Arc::clone(&metrics), &options, leadership.clone(), token);
         let fleets = Fleets::new(client.clone(), shared, Arc::default());
-        Writer { namespace: "n".to_owned(), client, fleets, permits: Arc::clone(permits), clock, metrics }
+        let permits = Arc::clone(permits);
+        Writer { namespace: "n".to_owned(), client, fleets, permits, leadership, clock, metrics }
     }
 
     #[tokio::test]

@@ -52,6 +52,20 @@ impl FleetSpec {
     }
 }
 
+impl FleetSpec {
+    /// The spec as one judges by it who stands by: he asks a tenth as often, and what he hears stays fresh as much longer.
+    pub(super) fn standing_by(&self) -> Self {
+        let mut spec = self.clone();
+        spec.policy.poll_interval *= STANDBY_PACE;
+        spec.primary_interval *= STANDBY_PACE;
+        spec.policy.stale_after *= STANDBY_PACE;
+        spec
+    }
+}
+
+/// How many intervals of the leader's one of a standby's has.
+const STANDBY_PACE: u32 = 10;
+
 fn primary_at(namespace: Option<&str>, primary: &PrimarySpec) -> PrimaryAt {
     let url = seen_from(namespace, &primary.url);
     let named = primary.tls.clone().unwrap_or_default();

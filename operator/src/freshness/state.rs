@@ -70,6 +70,11 @@ impl State {
         });
     }
 
+    /// Starts anew from the gates it finds, as a leader that begins its term.
+    pub(super) fn take_over(&mut self) {
+        self.memory = std::mem::take(&mut self.memory).taken_over();
+    }
+
     fn running(&self, uid: &PodUid) -> Option<&ContainerId> {
         self.pods.get(uid)?.container.as_ref()
     }
