@@ -2,11 +2,13 @@
 //!
 //! Each has a loopback address of its own and the port of followers, so that the operator finds it as it would find a pod.
 
+mod line;
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU16, Ordering},
+        atomic::{AtomicU16, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -26,8 +28,9 @@ use tidemark_wire::{
     },
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
+
+pub use self::line::{Manners, ServerTls};
 
 /// The port on which followers serve.
 pub const PORT: u16 = 57291;
@@ -51,6 +54,16 @@ pub struct Script {
     pub delay: Duration,
     /// Answer nothing but this error.
     pub failing: Option<String>,
+    /// Answer only that it is exhausted, in these words.
+    pub exhausted: Option<String>,
+    /// Keep the genesis to itself.
+    pub hides_genesis: bool,
+    /// How many bytes each block is longer than it must be.
+    pub padding: usize,
+    /// How many bytes an answer is longer than it must be.
+    pub chatter: usize,
+    /// What it does with connections.
+    pub manners: Manners,
 }
 
 impl Default for Script {
@@ -64,6 +77,11 @@ impl Default for Script {
             boot_id: "first".to_owned(),
             delay: Duration::ZERO,
             failing: None,
+            exhausted: None,
+            hides_genesis: false,
+            padding: 0,
+            chatter: 0,
+            manners: Manners::Honest,
         }
     }
 }
@@ -74,7 +92,16 @@ pub struct Scripted {
     address: Ipv4Addr,
     script: Arc<Mutex<Script>>,
     asked: watch::Receiver<u64>,
+    counts: Arc<Counts>,
+    scheme: &'static str,
     server: JoinHandle<()>,
+}
+
+/// What is counted beside requests for tips.
+#[derive(Debug, Default)]
+struct Counts {
+    blocks: AtomicU64,
+    written: AtomicU64,
 }
 
 impl Scripted {
@@ -83,18 +110,33 @@ impl Scripted {
     /// # Errors
     /// If the address is not to be had.
     pub async fn start(script: Script) -> Result<Self> {
+        Self::listen(script, None).await
+    }
+
+    /// Starts a store that speaks TLS.
+    ///
+    /// # Errors
+    /// If the address is not to be had.
+    pub async fn start_tls(script: Script, tls: ServerTls) -> Result<Self> {
+        Self::listen(script, Some(tls)).await
+    }
+
+    async fn listen(script: Script, tls: Option<ServerTls>) -> Result<Self> {
         let address = next_address();
         let listener = TcpListener::bind(SocketAddr::from((address, PORT))).await;
         let listener = listener.with_context(|| format!("cannot listen on {address}:{PORT}"))?;
         let script = Arc::new(Mutex::new(script));
         let (count, asked) = watch::channel(0);
-        let answers = Answers { script: Arc::clone(&script), count };
+        let counts = Arc::<Counts>::default();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let answers = Answers { script: Arc::clone(&script), count, counts: Arc::clone(&counts) };
+        let lines = line::accept(listener, Arc::clone(&script), Arc::clone(&counts), tls);
         let serving = Server::builder()
             .add_service(ReplicaServer::new(answers.clone()))
             .add_service(ApiServer::new(answers))
-            .serve_with_incoming(TcpListenerStream::new(listener));
+            .serve_with_incoming(lines);
         let server = tokio::spawn(async move { serving.await.expect("a listener that was bound serves") });
-        Ok(Self { address, script, asked, server })
+        Ok(Self { address, script, asked, counts, scheme, server })
     }
 
     /// Where it listens.
@@ -106,7 +148,25 @@ impl Scripted {
     /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}:{PORT}", self.address)
+        format!("{}://{}:{PORT}", self.scheme, self.address)
+    }
+
+    /// How often it has been asked for its tip.
+    #[must_use]
+    pub fn times_asked(&self) -> u64 {
+        *self.asked.borrow()
+    }
+
+    /// How many blocks it has been asked for.
+    #[must_use]
+    pub fn blocks_read(&self) -> u64 {
+        self.counts.blocks.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes it could send, over all connections.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.counts.written.load(Ordering::Relaxed)
     }
 
     /// Changes what it says.
@@ -137,6 +197,7 @@ impl Drop for Scripted {
 struct Answers {
     script: Arc<Mutex<Script>>,
     count: watch::Sender<u64>,
+    counts: Arc<Counts>,
 }
 
 impl Answers {
@@ -145,9 +206,10 @@ impl Answers {
         let script = lock(&self.script).clone();
         tokio::time::sleep(script.delay).await;
         self.count.send_modify(|count| *count += 1);
-        match &script.failing {
-            Some(error) => Err(Status::unavailable(error.clone())),
-            None => Ok(script),
+        match (&script.failing, &script.exhausted) {
+            (Some(error), _) => Err(Status::unavailable(error.clone())),
+            (_, Some(error)) => Err(Status::resource_exhausted(error.clone())),
+            _ => Ok(script),
         }
     }
 }
@@ -163,7 +225,7 @@ impl Replica for Answers {
     }
 }
 
-/// The operator asks a primary for its status, and for nothing else.
+/// The operator asks for a status and now and then for a block, and for nothing else.
 #[tonic::async_trait]
 impl Api for Answers {
     type BlockSubscriptionStream = BoxStream<'static, Result<BlockSubscriptionResponse, Status>>;
@@ -172,12 +234,19 @@ impl Api for Answers {
     async fn status(&self, _: Request<()>) -> Result<Response<RpcStatus>, Status> {
         let script = self.script().await?;
         let chain_tip = script.tip.ok_or_else(|| Status::unavailable("no genesis yet"))?;
-        let genesis_commitment = Some(genesis(&script).into());
-        Ok(Response::new(RpcStatus { genesis_commitment, chain_tip, ..RpcStatus::default() }))
+        let genesis_commitment = (!script.hides_genesis).then(|| genesis(&script).into());
+        let version = "x".repeat(script.chatter);
+        Ok(Response::new(RpcStatus { version, genesis_commitment, chain_tip, ..RpcStatus::default() }))
     }
 
-    async fn get_block_by_number(&self, _: Request<BlockRequest>) -> Result<Response<MaybeBlock>, Status> {
-        Err(Status::unimplemented("no blocks"))
+    async fn get_block_by_number(
+        &self,
+        request: Request<BlockRequest>,
+    ) -> Result<Response<MaybeBlock>, Status> {
+        self.counts.blocks.fetch_add(1, Ordering::Relaxed);
+        let (script, height) = (lock(&self.script).clone(), request.into_inner().block_num);
+        let held = script.tip.is_some_and(|tip| height <= tip);
+        Ok(Response::new(MaybeBlock { block: held.then(|| block(&script, height).into()), proof: None }))
     }
 
     async fn get_block_header_by_number(
@@ -210,28 +279,29 @@ fn genesis(script: &Script) -> [u8; 32] {
 
 fn answer(script: &Script, at_height: Option<u32>) -> TipsResponse {
     let held = |height: &u32| script.tip.is_some_and(|tip| *height <= tip);
-    let hash = |height: u32| block_hash(script, height).to_vec().into();
+    let hash = |height: u32| blake3::hash(&block(script, height)).as_bytes().to_vec().into();
+    let known = script.tip.is_some() && !script.hides_genesis;
     TipsResponse {
         published_tip: script.tip,
         applied_tip: script.tip,
         proven_tip: None,
-        genesis: script.tip.map(|_| genesis(script).to_vec()).unwrap_or_default().into(),
+        genesis: known.then(|| genesis(script).to_vec()).unwrap_or_default().into(),
         tip_hash: script.tip.map(hash).unwrap_or_default(),
         hash_at_height: at_height.filter(held).map(hash).unwrap_or_default(),
         pod_uid: script.pod_uid.clone(),
         boot_id: script.boot_id.clone(),
         upstream_tip: None,
         state: ReplicaState::Syncing.into(),
-        state_detail: String::new(),
+        state_detail: "x".repeat(script.chatter),
         upstream_boot_ids: Vec::new(),
     }
 }
 
-fn block_hash(script: &Script, height: u32) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash[..4].copy_from_slice(&height.to_le_bytes());
-    hash[4] = u8::from(script.forked_from.is_some_and(|from| height >= from));
-    hash
+fn block(script: &Script, height: u32) -> Vec<u8> {
+    let fork = u8::from(script.forked_from.is_some_and(|from| height >= from));
+    let mut block = [&height.to_le_bytes()[..], &[fork]].concat();
+    block.resize(32 + script.padding, 0);
+    block
 }
 
 fn next_address() -> Ipv4Addr {

@@ -9,5 +9,7 @@ mod kubelet;
 mod live;
 mod objects;
 mod ownership;
+mod primary;
+mod sampling;
 mod volumes;
 mod world;

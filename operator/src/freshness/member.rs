@@ -24,6 +24,8 @@ pub(super) struct SeenPod {
     pub(super) container: Option<ContainerId>,
     pub(super) ready: bool,
     pub(super) terminating: bool,
+    /// It ended for good, as an evicted one: its StatefulSet makes another of its name.
+    pub(super) ended: bool,
     pub(super) gate: GateSeen,
     pub(super) trouble: Option<Trouble>,
     /// The gate's status as written, to tell a change of status from a change of words.
@@ -45,6 +47,7 @@ impl SeenPod {
             container: running_container(pod),
             ready: condition(pod, "Ready").is_some_and(|ready| ready.status == "True"),
             terminating: pod.metadata.deletion_timestamp.is_some(),
+            ended: has_ended(pod),
             gate: gate.map(seen_gate).unwrap_or_default(),
             trouble: trouble(pod),
             gate_status: gate.map(|gate| gate.status.clone()),
@@ -61,7 +64,15 @@ fn seen_gate(gate: &PodCondition) -> GateSeen {
     GateSeen::read(&gate.status, reason.unwrap_or_default(), message.unwrap_or_default())
 }
 
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
+}
+
 fn running_container(pod: &Pod) -> Option<ContainerId> {
+    if has_ended(pod) {
+        return None;
+    }
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
     let status: &ContainerStatus = statuses.iter().find(|status| status.name == CONTAINER)?;
     status.state.as_ref()?.running.as_ref()?;
@@ -106,6 +117,19 @@ mod tests {
         assert!(pod(container("follower", waiting)).container.is_none());
         assert!(pod(container("follower", json!({ "terminated": { "exitCode": 1 } }))).container.is_none());
         assert!(pod(json!({})).container.is_none());
+    }
+
+    #[test]
+    fn nothing_runs_in_a_pod_that_ended_whatever_its_containers_last_were() {
+        let phase = |phase: &str| {
+            let mut status = container("follower", json!({ "running": {} }));
+            status["phase"] = json!(phase);
+            pod(status)
+        };
+        for (name, ended) in [("Failed", true), ("Succeeded", true), ("Running", false), ("Unknown", false)] {
+            let seen = phase(name);
+            assert_eq!((seen.ended, seen.container.is_none()), (ended, ended), "{name}");
+        }
     }
 
     #[test]

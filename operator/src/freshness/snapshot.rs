@@ -40,7 +40,7 @@ impl PodFacts {
     pub(super) fn of(pods: &Pods) -> Vec<Self> {
         let facts = |pod: &super::member::SeenPod| Self {
             name: pod.name.to_string(),
-            ready: pod.ready && !pod.terminating,
+            ready: pod.ready && !pod.terminating && !pod.ended,
             trouble: pod.trouble.clone(),
         };
         let mut facts: Vec<_> = pods.values().map(facts).collect();

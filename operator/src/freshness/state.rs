@@ -86,7 +86,7 @@ impl State {
         spec: &FleetSpec,
         volume: impl Fn(&SeenPod) -> VolumeUid,
     ) -> Judgement {
-        let members = self.pods.values().map(|pod| self.member(pod, volume(pod)));
+        let members = self.pods.values().filter(|pod| !pod.ended).map(|pod| self.member(pod, volume(pod)));
         let observed = Observed {
             members: members.collect(),
             primary: self.primary.sample.clone().filter(|_| spec.primary.is_some()),

@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 /// The longest one reading may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long content is used before it is read again.
-const EVERY: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_secs(20);
 /// How soon what is no good is read again.
 const RETRY: Duration = Duration::from_secs(5);
 

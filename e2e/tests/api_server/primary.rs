@@ -1,0 +1,155 @@
+//! Primaries: what is asked of them, how often, and over what.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use serde_json::{Value, json};
+use tidemark_e2e::scripted::{Script, Scripted, ServerTls};
+
+use crate::world::{World, set};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_is_asked_once_for_all_sets_that_name_it() {
+    let world = World::with_fleet("one-primary", 1, |_| {}).await;
+    for name in ["second", "third"] {
+        world.api().create(&PostParams::default(), &set(name, world.spec())).await.unwrap();
+    }
+    world.primary.asked(3).await.unwrap();
+    let (started, before) = (Instant::now(), world.primary.times_asked());
+    world.primary.asked(10).await.unwrap();
+    let (took, asked) = (started.elapsed(), world.primary.times_asked() - before);
+    // Every 200 ms, at most a twentieth early.
+    assert!(took >= Duration::from_millis(180) * u32::try_from(asked - 1).unwrap(), "{asked} in {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_is_exhausted_is_left_alone_for_as_long_as_it_asks() {
+    let world = World::with_fleet("exhausted", 2, |_| {}).await;
+    let words = "Too Many Requests! Wait for 3s";
+    world.primary.say(|primary| primary.exhausted = Some(words.to_owned()));
+    world.primary.asked(1).await.unwrap();
+    let told = Instant::now();
+    world.primary.asked(1).await.unwrap();
+    assert!(told.elapsed() >= Duration::from_millis(2_900), "asked again after {:?}", told.elapsed());
+    world.primary.say(|primary| primary.exhausted = None);
+    world.primary.asked(5).await.unwrap();
+    world.gate_is(0, "True", "InSync").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_set_may_ask_bounds_the_operator() {
+    let world = World::with_fleet("budget", 1, |spec| spec["primary"]["requestsPerSecond"] = json!(1)).await;
+    world.primary.asked(1).await.unwrap();
+    let (started, before) = (Instant::now(), world.primary.times_asked());
+    world.primary.asked(3).await.unwrap();
+    let asked = u32::try_from(world.primary.times_asked() - before).unwrap();
+    assert!(
+        started.elapsed() >= Duration::from_millis(900) * (asked - 1),
+        "{asked} in {:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fallback_is_for_followers_and_its_tip_is_not_the_primarys() {
+    let fallback = Scripted::start(Script { tip: Some(200), ..Script::default() }).await.unwrap();
+    let url = fallback.url();
+    let world = World::with_fleet("fallback", 2, |spec| spec["primary"]["fallbackUrls"] = json!([url])).await;
+    world.primary.say(|primary| primary.failing = Some("gone".to_owned()));
+    world.condition_is("ObservationDegraded", "True", "PrimarySilent").await;
+    assert_eq!(fallback.times_asked(), 0, "it may be behind, or another chain's");
+    world.gate_is(0, "True", "InSync").await;
+}
+
+/// An authority, and what it issues.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate of `name`, and its key.
+    fn issue(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let certificate =
+            CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.0).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+}
+
+impl World {
+    async fn put_secret(&self, name: &str, content: &[(&str, &str)]) {
+        let data =
+            content.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())));
+        let secret = Secret {
+            metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+            data: Some(data.collect()),
+            ..Secret::default()
+        };
+        let apply = PatchParams::apply("tests").force();
+        self.api::<Secret>().patch(name, &apply, &Patch::Apply(secret)).await.unwrap();
+    }
+
+    /// A set of two whose primary is `url`, reached with `tls`.
+    async fn create_secure(&mut self, url: &str, tls: Value) {
+        let mut spec = self.spec();
+        (spec["replicas"], spec["primary"]) = (json!(2), json!({ "url": url, "tls": tls }));
+        self.create(spec).await;
+        for ordinal in 0..2 {
+            self.start_follower(ordinal, Script { tip: Some(100), ..Script::default() }).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_is_reached_over_tls_with_what_secrets_hold_as_soon_as_they_do() {
+    let (authority, other) = (Authority::new("authority"), Authority::new("other"));
+    let (certificate, key) = authority.issue("primary.chain.svc");
+    let (client, client_key) = authority.issue("operator");
+    let tls = ServerTls::new(&certificate, &key, Some(&authority.pem())).unwrap();
+    let primary = Scripted::start_tls(Script { tip: Some(100), ..Script::default() }, tls).await.unwrap();
+    let mut world = World::new("tls").await;
+    let tls = json!({ "caSecret": "ca", "clientSecret": "client", "serverName": "primary.chain.svc" });
+    world.create_secure(&primary.url(), tls).await;
+    let told = world.condition_is("ObservationDegraded", "True", "PrimarySecret").await;
+    assert!(told.contains("Secret tls/ca does not exist"), "{told}");
+    world.put_secret("ca", &[("other.crt", "")]).await;
+    world.secret_trouble("Secret tls/ca has no key ca.crt").await;
+    world.put_secret("ca", &[("ca.crt", "nonsense")]).await;
+    world.secret_trouble("key ca.crt of Secret tls/ca holds no certificate in PEM").await;
+    world.put_secret("ca", &[("ca.crt", &other.pem())]).await;
+    world.secret_trouble("Secret tls/client does not exist").await;
+    world.put_secret("client", &[("tls.crt", &client), ("tls.key", &client_key)]).await;
+    world.condition_is("ObservationDegraded", "True", "PrimarySilent").await;
+    assert_eq!(primary.times_asked(), 0, "its certificate is of an authority that is not trusted");
+    world.put_secret("ca", &[("ca.crt", &authority.pem())]).await;
+    primary.asked(3).await.unwrap();
+    world.gate_is(0, "True", "InSync").await;
+    world.condition_is("ObservationDegraded", "False", "Observed").await;
+    // What was good stays in use.
+    world.api::<Secret>().delete("client", &DeleteParams::default()).await.unwrap();
+    world.secret_trouble("Secret tls/client does not exist").await;
+    primary.asked(3).await.unwrap();
+    world.gate_is(1, "True", "InSync").await;
+}
+
+impl World {
+    /// Waits until the condition says so; what was read before may be used for a minute.
+    async fn secret_trouble(&self, words: &str) {
+        let look = async || {
+            let message = self.condition_is("ObservationDegraded", "True", "PrimarySecret").await;
+            anyhow::ensure!(message.contains(words), "{message}");
+            Ok(())
+        };
+        tidemark_e2e::wait::until(words, Duration::from_secs(90), look).await.unwrap();
+    }
+}
