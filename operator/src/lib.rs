@@ -7,6 +7,7 @@ mod admin;
 pub mod aim;
 pub mod api;
 pub mod clock;
+mod descriptors;
 pub mod freshness;
 pub mod lease;
 pub mod metrics;

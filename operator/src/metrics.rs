@@ -72,6 +72,9 @@ pub struct Metrics {
     primary_sample_seconds: Histogram,
     hash_reads: Family<HashRead, Counter>,
     secret_reads: Family<Outcome, Counter>,
+    seats: Gauge,
+    seats_taken: Gauge,
+    seats_refused: Counter,
     gate_writes: Family<Written, Counter>,
     gate_seconds: Histogram,
     reconciles: Family<Outcome, Counter>,
@@ -98,6 +101,9 @@ impl Metrics {
             primary_sample_seconds: seconds(),
             hash_reads: Family::default(),
             secret_reads: Family::default(),
+            seats: Gauge::default(),
+            seats_taken: Gauge::default(),
+            seats_refused: Counter::default(),
             gate_writes: Family::default(),
             gate_seconds: seconds(),
             reconciles: Family::default(),
@@ -128,6 +134,15 @@ impl Metrics {
         let (hashes, secrets) = (self.hash_reads.clone(), self.secret_reads.clone());
         self.count("hash_reads", "Blocks read for their hashes from stores that answer none", hashes);
         self.count("secret_reads", "Readings of the Secrets that a primary is reached with", secrets);
+        let (seats, taken, refused) =
+            (self.seats.clone(), self.seats_taken.clone(), self.seats_refused.clone());
+        self.count(
+            "follower_connections_allowed",
+            "Followers that may be asked, by the limit of open files",
+            seats,
+        );
+        self.count("follower_connections", "Followers that are asked", taken);
+        self.count("follower_connections_refused", "Attempts to ask one more than may be", refused);
         let (gates, reconciles) = (self.gate_writes.clone(), self.reconciles.clone());
         self.count("gate_writes", "Writes of the gate condition", gates);
         self.count("reconciles", "Reconciliations of a set", reconciles);
@@ -167,6 +182,21 @@ impl Metrics {
     /// A block of a follower or a primary was read for its hash.
     pub fn hash_read(&self, of: &'static str, outcome: &'static str) {
         self.hash_reads.get_or_create(&HashRead { of, outcome }).inc();
+    }
+
+    /// So many followers may be asked.
+    pub fn seats(&self, limit: u64) {
+        self.seats.set(i64::try_from(limit).unwrap_or(i64::MAX));
+    }
+
+    /// So many more followers are asked.
+    pub fn seats_taken(&self, more: i64) {
+        self.seats_taken.inc_by(more);
+    }
+
+    /// A follower is not asked, since too many are.
+    pub fn seat_refused(&self) {
+        self.seats_refused.inc();
     }
 
     /// The Secrets of a primary were read.

@@ -125,10 +125,10 @@ async fn a_primary_is_reached_over_tls_with_what_secrets_hold_as_soon_as_they_do
     world.put_secret("ca", &[("other.crt", "")]).await;
     world.secret_trouble("Secret tls/ca has no key ca.crt").await;
     world.put_secret("ca", &[("ca.crt", "nonsense")]).await;
-    world.secret_trouble("key ca.crt of Secret tls/ca holds no certificate in PEM").await;
-    world.put_secret("ca", &[("ca.crt", &other.pem())]).await;
     world.secret_trouble("Secret tls/client does not exist").await;
     world.put_secret("client", &[("tls.crt", &client), ("tls.key", &client_key)]).await;
+    world.secret_trouble("key ca.crt of Secret tls/ca holds no certificate in PEM").await;
+    world.put_secret("ca", &[("ca.crt", &other.pem())]).await;
     world.condition_is("ObservationDegraded", "True", "PrimarySilent").await;
     assert_eq!(primary.times_asked(), 0, "its certificate is of an authority that is not trusted");
     world.put_secret("ca", &[("ca.crt", &authority.pem())]).await;
@@ -143,7 +143,7 @@ async fn a_primary_is_reached_over_tls_with_what_secrets_hold_as_soon_as_they_do
 }
 
 impl World {
-    /// Waits until the condition says so; what was read before may be used for a minute.
+    /// Waits until the condition says so; what was read before is used for a while.
     async fn secret_trouble(&self, words: &str) {
         let look = async || {
             let message = self.condition_is("ObservationDegraded", "True", "PrimarySecret").await;

@@ -54,6 +54,8 @@ pub(super) struct Fleet {
     ask_height: Option<BlockNumber>,
     primary: Option<Observer>,
     samplers: BTreeMap<PodUid, Sampler>,
+    /// Some follower is not asked, because too many are.
+    short: bool,
     answers: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
 }
 
@@ -75,6 +77,7 @@ impl Fleet {
             ask_height: None,
             primary: None,
             samplers: BTreeMap::new(),
+            short: false,
             answers: mpsc::channel(ANSWERS),
         };
         fleet.observe_primary();
@@ -166,15 +169,23 @@ impl Fleet {
     fn start_samplers(&mut self) {
         let wanted: BTreeMap<_, _> = self.state.pods.values().filter_map(|pod| self.target(pod)).collect();
         self.samplers.retain(|uid, sampler| wanted.get(uid) == Some(&sampler.target));
-        let within = self.spread();
         for (uid, target) in wanted {
-            self.samplers.entry(uid).or_insert_with(|| {
-                let (answers, metrics) = (self.answers.0.clone(), Arc::clone(&self.shared.metrics));
-                let sampler = Sampler::start(target, answers, self.shared.clock, metrics);
-                sampler.ask_within(within, self.ask_height);
-                sampler
-            });
+            if !self.samplers.contains_key(&uid)
+                && let Some(sampler) = self.start_sampler(target)
+            {
+                self.samplers.insert(uid, sampler);
+            }
         }
+    }
+
+    /// None while too many followers are asked already.
+    fn start_sampler(&mut self, target: Target) -> Option<Sampler> {
+        let seat = self.shared.seats.take();
+        self.short |= seat.is_none();
+        let (answers, metrics) = (self.answers.0.clone(), Arc::clone(&self.shared.metrics));
+        let sampler = Sampler::start(target, seat?, answers, self.shared.clock, metrics);
+        sampler.ask_within(self.spread(), self.ask_height);
+        Some(sampler)
     }
 
     fn target(&self, pod: &SeenPod) -> Option<(PodUid, Target)> {
@@ -191,6 +202,9 @@ impl Fleet {
 
     fn start_round(&mut self) {
         self.rounds.start(self.shared.clock.now());
+        if std::mem::take(&mut self.short) {
+            self.start_samplers();
+        }
         let within = self.spread();
         for sampler in self.samplers.values() {
             sampler.ask_within(within, self.ask_height);

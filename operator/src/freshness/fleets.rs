@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    descriptors::{self, Seats},
     lease::{Leadership, WRITE_TIMEOUT},
     metrics::Metrics,
     names::SetKey,
@@ -44,6 +45,7 @@ pub struct Shared {
     rolls: Mutex<Vec<Weak<Fleets>>>,
     pub(super) leadership: Leadership,
     gate_writes: u16,
+    pub(super) seats: Arc<Seats>,
 }
 
 impl Shared {
@@ -61,11 +63,12 @@ impl Shared {
             primaries: Primaries::new(client.clone(), allow_loopback, clock, Arc::clone(&metrics)),
             announcer: Announcer::start(client.clone(), leadership.clone(), token),
             clock,
-            metrics,
             permits: Arc::new(Semaphore::new(options.gate_writes.into())),
             rolls: Mutex::default(),
             leadership,
             gate_writes: options.gate_writes,
+            seats: Seats::new(descriptors::raise(), Arc::clone(&metrics)),
+            metrics,
         })
     }
 

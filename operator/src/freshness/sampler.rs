@@ -20,7 +20,7 @@ use super::{
     hashes::Hashes,
     read_block::{ReadError, Reading, finished, start_reading},
 };
-use crate::{clock::Clock, metrics::Metrics};
+use crate::{clock::Clock, descriptors::Seat, metrics::Metrics};
 
 /// After this many failures in a row the connection is made anew: a dead one may take minutes to notice.
 const FAILURES_PER_CONNECTION: u32 = 2;
@@ -71,12 +71,14 @@ pub(super) struct Sampler {
     /// Its own place in a round, from 0 to 1, so that not all followers are asked at the same moment.
     place: f64,
     _task: AbortOnDropHandle<()>,
+    _seat: Seat,
 }
 
 impl Sampler {
     /// Starts a sampler, which waits to be told.
     pub(super) fn start(
         target: Target,
+        seat: Seat,
         answers: mpsc::Sender<Answered>,
         clock: Clock,
         metrics: Arc<Metrics>,
@@ -84,7 +86,13 @@ impl Sampler {
         let (ask, asked) = watch::channel(Ask { round: 0, height: None, due: Instant::now() });
         let asking = Asking::new(target.clone(), answers, clock, metrics);
         let place = rand::rng().random_range(0.0..1.0);
-        Self { target, ask, place, _task: AbortOnDropHandle::new(tokio::spawn(asking.run(asked))) }
+        Self {
+            target,
+            ask,
+            place,
+            _task: AbortOnDropHandle::new(tokio::spawn(asking.run(asked))),
+            _seat: seat,
+        }
     }
 
     /// Has the follower asked once more; while a request is under way, right after it.
@@ -212,4 +220,24 @@ fn endpoint(target: &Target) -> Option<Endpoint> {
     let endpoint = Endpoint::from_shared(format!("http://{host}:{}", target.port)).ok()?;
     let endpoint = endpoint.initial_stream_window_size(WINDOW).initial_connection_window_size(2 * WINDOW);
     Some(endpoint.connect_timeout(target.timeout).tcp_nodelay(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Protocol, Target, endpoint};
+
+    #[test]
+    fn pods_are_reached_at_addresses_of_both_families() {
+        let uri = |address: &str| {
+            let address = address.parse().expect("an address");
+            let (uid, container, timeout) = ("u".into(), "c".into(), Duration::from_secs(1));
+            let protocol = Protocol::Tidemark;
+            let target = Target { uid, container, address, port: 57291, protocol, timeout };
+            endpoint(&target).expect("an endpoint").uri().to_string()
+        };
+        assert_eq!(uri("10.0.0.7"), "http://10.0.0.7:57291/");
+        assert_eq!(uri("fd00::7"), "http://[fd00::7]:57291/");
+    }
 }
