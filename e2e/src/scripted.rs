@@ -5,6 +5,7 @@
 mod line;
 
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -13,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use futures::stream::BoxStream;
 use tidemark_wire::{
     blockchain::{BlockRequest, MaybeBlock},
@@ -122,9 +123,7 @@ impl Scripted {
     }
 
     async fn listen(script: Script, tls: Option<ServerTls>) -> Result<Self> {
-        let address = next_address();
-        let listener = TcpListener::bind(SocketAddr::from((address, PORT))).await;
-        let listener = listener.with_context(|| format!("cannot listen on {address}:{PORT}"))?;
+        let (address, listener) = free_address().await?;
         let script = Arc::new(Mutex::new(script));
         let (count, asked) = watch::channel(0);
         let counts = Arc::<Counts>::default();
@@ -302,6 +301,19 @@ fn block(script: &Script, height: u32) -> Vec<u8> {
     let mut block = [&height.to_le_bytes()[..], &[fork]].concat();
     block.resize(32 + script.padding, 0);
     block
+}
+
+/// The next address that no store of another process has either.
+async fn free_address() -> Result<(Ipv4Addr, TcpListener)> {
+    for _ in 0..u8::MAX {
+        let address = next_address();
+        match TcpListener::bind(SocketAddr::from((address, PORT))).await {
+            Ok(listener) => return Ok((address, listener)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot listen on {address}:{PORT}")),
+        }
+    }
+    bail!("port {PORT} is in use at every loopback address that was tried")
 }
 
 fn next_address() -> Ipv4Addr {
