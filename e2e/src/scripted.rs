@@ -284,7 +284,7 @@ fn answer(script: &Script, at_height: Option<u32>) -> TipsResponse {
         published_tip: script.tip,
         applied_tip: script.tip,
         proven_tip: None,
-        genesis: known.then(|| genesis(script).to_vec()).unwrap_or_default().into(),
+        genesis: if known { genesis(script).to_vec().into() } else { Default::default() },
         tip_hash: script.tip.map(hash).unwrap_or_default(),
         hash_at_height: at_height.filter(held).map(hash).unwrap_or_default(),
         pod_uid: script.pod_uid.clone(),

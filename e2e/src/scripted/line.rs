@@ -146,10 +146,8 @@ async fn misbehave(manners: Manners, mut socket: TcpStream) {
 
 impl Line {
     fn still_honest(&self) -> io::Result<()> {
-        match lock(&self.script).manners {
-            Manners::Honest => Ok(()),
-            _ => Err(io::ErrorKind::ConnectionReset.into()),
-        }
+        let manners = lock(&self.script).manners;
+        if manners == Manners::Honest { Ok(()) } else { Err(io::ErrorKind::ConnectionReset.into()) }
     }
 }
 
