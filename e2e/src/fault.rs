@@ -6,6 +6,30 @@ use anyhow::{Result, ensure};
 
 use crate::programs::{run, run_script};
 
+/// The network namespace of a pod on this machine, which can be reached whether or not the API server can.
+#[derive(Clone, Debug)]
+pub struct PodNetwork(String);
+
+impl PodNetwork {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// If the pod is not there or runs on another machine.
+    pub fn of(namespace: &str, pod: &str) -> Result<Self> {
+        Ok(Self(run_script("pod-netns", &[namespace, pod])?.trim().to_owned()))
+    }
+
+    /// Drops every packet between the pod and `addresses`, as [`Cut::between`] does.
+    ///
+    /// # Errors
+    /// If iptables refuses.
+    pub fn cut_from(&self, addresses: &[String]) -> Result<Cut> {
+        let cut = Cut { netns: self.0.clone(), addresses: addresses.to_vec() };
+        cut.change("-I")?;
+        Ok(cut)
+    }
+}
+
 /// A pod cut off from some addresses for as long as this value lives.
 #[must_use = "the cut heals when this is dropped"]
 pub struct Cut {
@@ -19,10 +43,7 @@ impl Cut {
     /// # Errors
     /// If the pod's network namespace is not on this machine, or iptables refuses.
     pub fn between(namespace: &str, pod: &str, addresses: &[String]) -> Result<Self> {
-        let netns = run_script("pod-netns", &[namespace, pod])?.trim().to_owned();
-        let cut = Self { netns, addresses: addresses.to_vec() };
-        cut.change("-I")?;
-        Ok(cut)
+        PodNetwork::of(namespace, pod)?.cut_from(addresses)
     }
 
     /// Lets the packets pass again.
@@ -61,13 +82,29 @@ impl Drop for Cut {
 /// # Errors
 /// If no such process is found in the pod's network namespace.
 pub fn kill_in_pod(namespace: &str, pod: &str, program: &str) -> Result<()> {
-    let netns = run_script("pod-netns", &[namespace, pod])?;
-    let found = processes_in(netns.trim(), program)?;
+    let PodNetwork(netns) = PodNetwork::of(namespace, pod)?;
+    let found = processes_in(&netns, program)?;
     ensure!(!found.is_empty(), "no process {program} runs in pod {namespace}/{pod}");
     for pid in found {
         run(Command::new("kill").args(["-KILL", &pid]))?;
     }
     Ok(())
+}
+
+/// Kills, with SIGKILL, a daemon of the local cluster: `kube-apiserver` or `kubelet-N`.
+///
+/// # Errors
+/// If it does not run.
+pub fn kill_daemon(name: &str) -> Result<()> {
+    run_script("daemon", &["kill", name]).map(drop)
+}
+
+/// Starts a daemon of the local cluster again and waits until it is well.
+///
+/// # Errors
+/// If it is not well within a minute; the message ends with its log.
+pub fn start_daemon(name: &str) -> Result<()> {
+    run_script("daemon", &["start", name]).map(drop)
 }
 
 /// The process ids of a program in a network namespace.

@@ -6,6 +6,7 @@
 pub mod apiserver;
 pub mod bench;
 pub mod chain;
+pub mod chaos;
 pub mod demo;
 pub mod fault;
 pub mod install;

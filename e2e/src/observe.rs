@@ -2,20 +2,30 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Debug,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use futures::StreamExt as _;
-use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
+use futures::{StreamExt as _, stream::BoxStream};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{core::v1::Pod, discovery::v1::EndpointSlice},
+};
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, Client, Resource, ResourceExt as _,
     runtime::watcher::{self, Event, watcher},
 };
+use serde::de::DeserializeOwned;
 use tidemark_wire::v1::ReplicaState;
 use tokio::task::JoinHandle;
 
 use crate::{rpc, scene};
+
+/// The gate condition of a follower's pod.
+const GATE: &str = "tidemark.dev/in-sync";
+/// How long a watch that broke waits: so short that an API server that is back is watched at once.
+const MENDED_AFTER: Duration = Duration::from_millis(100);
 
 /// Values with the moments they were seen at, oldest first.
 #[derive(Clone, Debug)]
@@ -160,23 +170,48 @@ pub struct Gate {
     pub open: Option<bool>,
     /// Kubelet's own Ready condition.
     pub ready: bool,
+    /// The container that the gate's message says it is about.
+    pub container: Option<String>,
+}
+
+impl Gate {
+    fn of(pod: &Pod) -> Self {
+        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+        let gate = conditions.into_iter().flatten().find(|condition| condition.type_ == GATE);
+        let message = gate.and_then(|gate| gate.message.as_deref()).unwrap_or_default();
+        let fields = message.trim_end_matches(']').split_ascii_whitespace();
+        Self {
+            open: scene::condition(pod, GATE),
+            ready: scene::condition(pod, "Ready") == Some(true),
+            container: fields.filter_map(|field| field.strip_prefix("container=")).map(str::to_owned).last(),
+        }
+    }
 }
 
 /// Watches a pod's gate and readiness.
 #[must_use]
 pub fn gate(client: &Client, namespace: &str, pod: &str) -> Observer<Gate> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let config = watcher::Config::default().fields(&format!("metadata.name={pod}"));
+    let pods = watched::<Pod>(client, namespace, config);
     Observer::start(async move |seen| {
-        let mut events = watcher(pods, config).boxed();
-        while let Some(event) = events.next().await {
-            // The watcher mends a broken watch by itself; only what it shows counts.
-            if let Ok(Event::Apply(pod) | Event::InitApply(pod)) = event {
-                let ready = scene::condition(&pod, "Ready") == Some(true);
-                seen.note(Gate { open: scene::condition(&pod, "tidemark.dev/in-sync"), ready });
-            }
-        }
+        pods.for_each(async |pod| note_gate(pod, |_, gate| seen.note(gate))).await
     })
+}
+
+/// Watches the gates and the readiness of every pod of a fleet, by name.
+#[must_use]
+pub fn gates(client: &Client, namespace: &str, fleet: &str) -> Observer<(String, Gate)> {
+    let config = watcher::Config::default().labels(&format!("app.kubernetes.io/instance={fleet}"));
+    let pods = watched::<Pod>(client, namespace, config);
+    Observer::start(async move |seen| {
+        pods.for_each(async |pod| note_gate(pod, |name, gate| seen.note((name, gate)))).await;
+    })
+}
+
+fn note_gate(event: Event<Pod>, note: impl FnOnce(String, Gate)) {
+    if let Event::Apply(pod) | Event::InitApply(pod) = event {
+        note(pod.name_any(), Gate::of(&pod));
+    }
 }
 
 /// The pods that are ready in at least one slice of a Service.
@@ -185,24 +220,52 @@ pub type ReadyPods = Vec<String>;
 /// Watches every EndpointSlice of a Service and notes which pods are ready in any of them.
 #[must_use]
 pub fn endpoints(client: &Client, namespace: &str, service: &str) -> Observer<ReadyPods> {
-    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
     let config = watcher::Config::default().labels(&format!("kubernetes.io/service-name={service}"));
+    let mut slices = watched::<EndpointSlice>(client, namespace, config);
     Observer::start(async move |seen| {
         let mut ready = BTreeMap::new();
-        let mut events = watcher(slices, config).boxed();
-        while let Some(event) = events.next().await {
+        while let Some(event) = slices.next().await {
             match event {
-                Ok(Event::Apply(slice) | Event::InitApply(slice)) => {
+                // A watch that begins anew shows everything there is, which is noted as one.
+                Event::Init => {
+                    ready.clear();
+                    continue;
+                }
+                Event::InitApply(slice) => {
+                    ready.insert(slice.name_any(), ready_in(&slice));
+                    continue;
+                }
+                Event::Apply(slice) => {
                     ready.insert(slice.name_any(), ready_in(&slice));
                 }
-                Ok(Event::Delete(slice)) => {
+                Event::Delete(slice) => {
                     ready.remove(&slice.name_any());
                 }
-                Ok(Event::Init | Event::InitDone) | Err(_) => continue,
+                Event::InitDone => {}
             }
             seen.note(ready.values().flatten().cloned().collect());
         }
     })
+}
+
+/// What a watch shows, without end: it mends itself, soon after whatever broke it.
+fn watched<K>(client: &Client, namespace: &str, config: watcher::Config) -> BoxStream<'static, Event<K>>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
+{
+    let objects: Api<K> = Api::namespaced(client.clone(), namespace);
+    let mended = watcher(objects, config).filter_map(async |event| {
+        if event.is_err() {
+            tokio::time::sleep(MENDED_AFTER).await;
+        }
+        event.ok()
+    });
+    mended.boxed()
 }
 
 fn ready_in(slice: &EndpointSlice) -> ReadyPods {

@@ -23,10 +23,7 @@ start_provisioner() {
   start_flagged local-path-provisioner 1 local-path-provisioner "BUSYBOX=$BUSYBOX_IMAGE"
 }
 
-dns_answers() {
-  nsenter "--net=/run/netns/$(node_namespace 1)" -- bash -c 'exec 3<>/dev/tcp/127.0.0.1/8181 &&
-    printf "GET /ready HTTP/1.0\r\n\r\n" >&3 && grep -q " 200 " <&3'
-}
+dns_answers() { answers_ok 1 8181 /ready; }
 
 # Without its default account a namespace takes no pods.
 wait_for_addons() {

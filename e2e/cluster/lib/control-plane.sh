@@ -29,6 +29,7 @@ start_flagged() {
 
 start_control_plane() {
   start_flagged etcd 1 etcd
+  render audit.yaml >"$STATE_DIR/audit.yaml"
   start_flagged kube-apiserver 1 kube-apiserver "IP=$CONTROL_PLANE_IP" "SERVICES=$SERVICE_RANGE"
 }
 

@@ -40,21 +40,37 @@ close_inherited() {
   done
 }
 
-# start_daemon NAME NODE PROGRAM ARGS…: in that node's network, in a session of its own, with a log and a pid file.
+# start_daemon NAME NODE PROGRAM ARGS…: in that node's network, in a session of its own, with a log and a pid file; what it
+# is called with is kept, so that one that was killed can be started again as it was.
 # nsenter, not `ip netns exec`: the latter mounts /sys anew and the cgroup mounts are gone.
 start_daemon() {
   local name=$1 node=$2
+  printf '%s\0' "${@:2}" >"$STATE_DIR/run/$name.args"
   (
     close_inherited
     exec env -C "$STATE_DIR" "$MEMBER_VARIABLE=$STATE_DIR" \
       nsenter "--net=/run/netns/$(node_namespace "$node")" -- setsid "${@:3}"
-  ) >"$STATE_DIR/log/$name.log" 2>&1 </dev/null &
+  ) >>"$STATE_DIR/log/$name.log" 2>&1 </dev/null &
   echo $! >"$STATE_DIR/run/$name.pid"
+}
+
+start_daemon_again() { # NAME
+  local args
+  mapfile -d '' -t args <"$STATE_DIR/run/$1.args"
+  start_daemon "$1" "${args[@]}"
 }
 
 daemon_alive() {
   local pid
   pid=$(cat "$STATE_DIR/run/$1.pid" 2>/dev/null) && is_member "$pid"
+}
+
+# With SIGKILL, and gone when this returns.
+kill_daemon() { # NAME
+  local pid
+  pid=$(cat "$STATE_DIR/run/$1.pid")
+  kill -KILL "$pid"
+  while is_member "$pid"; do sleep 0.01; done
 }
 
 # The names of daemons that were started and run no more.
@@ -70,6 +86,12 @@ check_daemons_live() {
   local dead
   dead=$(dead_daemons | head -1)
   [ -z "$dead" ] || daemon_failed "$dead" "ended by itself"
+}
+
+# answers_ok NODE PORT PATH: whether what listens on that node's loopback answers 200.
+answers_ok() {
+  nsenter "--net=/run/netns/$(node_namespace "$1")" -- bash -c "exec 3<>/dev/tcp/127.0.0.1/$2 &&
+    printf 'GET $3 HTTP/1.0\r\n\r\n' >&3 && grep -q ' 200 ' <&3"
 }
 
 # wait_for SECONDS DAEMON WHAT COMMAND…: until COMMAND succeeds; ends at once when the daemon did.

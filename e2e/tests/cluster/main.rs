@@ -3,6 +3,7 @@
 //! On a cluster whose nodes are out of reach, the tests that need them are named as not run.
 
 mod bad_input;
+mod chaos;
 mod cut;
 mod pods;
 mod restored;
@@ -31,6 +32,9 @@ fn main() {
         story("a_wrong_genesis_is_named", bad_input::wrong_genesis),
         story("an_image_that_never_starts_is_named_and_can_be_mended", bad_input::image_never_starts),
         story("nonsense_is_refused_by_the_api_server", bad_input::nonsense_refused),
+        needs_nodes("chaos_an_operator_that_is_killed_again_and_again", chaos::operator),
+        needs_nodes("chaos_an_api_server_that_is_killed_again_and_again", chaos::api_server),
+        needs_nodes("chaos_a_kubelet_that_is_killed_again_and_again", chaos::kubelet),
     ];
     runner::run(stories)
 }

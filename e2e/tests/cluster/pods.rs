@@ -39,11 +39,11 @@ pub(crate) async fn container_restarted(scene: Scene) -> Result<()> {
         Ok(())
     })
     .await?;
+    let before = gate.seen.last().and_then(|gate| gate.container);
     fault::kill_in_pod(&scene.namespace, &victim, "tidemark-follower")?;
-    wait::until("the gate to fall with the container and rise again", SOON, async || {
-        let seen = gate.seen.all();
-        let fell = seen.iter().position(|(_, gate)| gate.open == Some(false)).context("it did not fall")?;
-        ensure!(seen[fell..].last().is_some_and(|(_, gate)| gate.open == Some(true)), "it is down");
+    wait::until("the gate to be open for the new container", SOON, async || {
+        let now = gate.seen.last().context("the pod is not seen")?;
+        ensure!(now.open == Some(true) && now.container != before, "{now:?}, before {before:?}");
         Ok(())
     })
     .await?;

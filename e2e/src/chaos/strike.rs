@@ -1,0 +1,104 @@
+//! Kills a victim and brings it back.
+
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::{Api, ResourceExt as _, api::ListParams};
+use rand::{RngExt as _, rngs::StdRng};
+
+use super::{Plan, Victim, record::Outage};
+use crate::{fault, install, scene::Scene, wait};
+
+/// From one return to the next death: beyond the aftermath, so that there is time in which nothing is excused.
+const CALM_MS: Range<u64> = 7_000..14_000;
+/// How long a daemon stays dead before it is started: as long as whatever keeps it needs to notice.
+const DEAD_MS: Range<u64> = 0..3_000;
+const BACK_WITHIN: Duration = Duration::from_secs(60);
+
+/// Kills the victim at random moments until the time is over, and says when it was down.
+pub(super) async fn again_and_again(scene: &Scene, plan: Plan, mut dice: StdRng) -> Result<Vec<Outage>> {
+    let end = Instant::now() + plan.length;
+    let mut outages = Vec::new();
+    loop {
+        let calm = Duration::from_millis(dice.random_range(CALM_MS));
+        if Instant::now() + calm >= end {
+            tokio::time::sleep_until(end.into()).await;
+            return Ok(outages);
+        }
+        tokio::time::sleep(calm).await;
+        outages.push(strike(scene, plan.victim, &mut dice).await?);
+    }
+}
+
+async fn strike(scene: &Scene, victim: Victim, dice: &mut StdRng) -> Result<Outage> {
+    let (from, to) = match victim {
+        Victim::Operator => operator(scene).await?,
+        Victim::ApiServer => daemon("kube-apiserver".to_owned(), dice).await?,
+        Victim::Kubelet => daemon(format!("kubelet-{}", dice.random_range(1..=2)), dice).await?,
+    };
+    Ok(Outage { victim, from, to })
+}
+
+async fn daemon(name: String, dice: &mut StdRng) -> Result<(Instant, Instant)> {
+    let dead = Duration::from_millis(dice.random_range(DEAD_MS));
+    let from = Instant::now();
+    let killed = name.clone();
+    tokio::task::spawn_blocking(move || fault::kill_daemon(&killed)).await??;
+    tokio::time::sleep(dead).await;
+    tokio::task::spawn_blocking(move || fault::start_daemon(&name)).await??;
+    Ok((from, Instant::now()))
+}
+
+/// Kubelet starts its container again.
+async fn operator(scene: &Scene) -> Result<(Instant, Instant)> {
+    let pod = operators(scene).await?.into_iter().next().context("no operator runs")?;
+    let (name, restarts) = (pod.name_any(), restarts(&pod));
+    let from = Instant::now();
+    let victim = name.clone();
+    tokio::task::spawn_blocking(move || fault::kill_in_pod(install::NAMESPACE, &victim, "tidemark-operator"))
+        .await??;
+    wait::until("the operator to run again", BACK_WITHIN, async || {
+        let pods: Api<Pod> = Api::namespaced(scene.client.clone(), install::NAMESPACE);
+        let pod = pods.get(&name).await?;
+        ensure!(self::restarts(&pod) > restarts && is_ready(&pod), "{:?}", pod.status);
+        Ok(())
+    })
+    .await?;
+    Ok((from, Instant::now()))
+}
+
+async fn operators(scene: &Scene) -> Result<Vec<Pod>> {
+    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), install::NAMESPACE);
+    let list = ListParams::default().labels("app.kubernetes.io/name=tidemark-operator");
+    Ok(pods.list(&list).await?.items)
+}
+
+fn restarts(pod: &Pod) -> i32 {
+    let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
+    containers.into_iter().flatten().map(|container| container.restart_count).sum()
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    crate::scene::condition(pod, "Ready") == Some(true)
+}
+
+/// Waits until every operator and every node is Ready.
+pub(super) async fn all_well(scene: &Scene) -> Result<()> {
+    wait::until("every operator and node to be Ready", BACK_WITHIN, async || {
+        let operators = operators(scene).await?;
+        ensure!(operators.iter().all(is_ready), "an operator is not");
+        let nodes: Api<Node> = Api::all(scene.client.clone());
+        for node in nodes.list(&ListParams::default()).await? {
+            let conditions = node.status.clone().unwrap_or_default().conditions.unwrap_or_default();
+            let ready =
+                conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+            ensure!(ready, "{} is not", node.name_any());
+        }
+        Ok(())
+    })
+    .await
+}
