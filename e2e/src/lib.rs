@@ -11,6 +11,7 @@ pub mod demo;
 pub mod fault;
 pub mod install;
 pub mod observe;
+pub mod operators;
 pub mod programs;
 pub mod rpc;
 pub mod scene;

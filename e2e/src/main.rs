@@ -19,7 +19,7 @@ enum Command {
     /// Measures how fast followers leave the Service
     Bench {
         /// How often a follower is cut off
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 200)]
         cuts: usize,
         /// Where the figures are written as JSON
         #[arg(long, default_value = "target/bench.json")]

@@ -183,7 +183,7 @@ impl Scene {
     }
 
     /// The text of a manifest with its placeholders filled.
-    fn manifest(manifest: &str, values: &[(&str, &str)]) -> Result<String> {
+    pub(crate) fn manifest(manifest: &str, values: &[(&str, &str)]) -> Result<String> {
         let file = programs::checkout().join("e2e/manifests").join(manifest);
         let mut text =
             std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -300,12 +300,16 @@ pub fn condition(pod: &Pod, kind: &str) -> Option<bool> {
     Some(conditions.iter().find(|c| c.type_ == kind)?.status == "True")
 }
 
-/// Applies a JSON merge patch (RFC 7396) whose members are all objects or values to be set.
+/// Applies a JSON merge patch (RFC 7396) to an object.
 fn merge(onto: &mut Value, patch: &Value) {
     let Value::Object(members) = patch else { return };
+    if !onto.is_object() {
+        *onto = Value::Object(serde_json::Map::new());
+    }
     for (name, value) in members {
         match value {
             Value::Object(_) => merge(&mut onto[name.as_str()], value),
+            Value::Null => drop(onto.as_object_mut().and_then(|onto| onto.remove(name))),
             _ => onto[name.as_str()] = value.clone(),
         }
     }

@@ -22,8 +22,8 @@ use verdict::{Doer, Verdict};
 
 const MAX_LAG: u32 = 2;
 const FLOOR: usize = 2;
-/// With two of them cut off at a time, the floor is met by two that are not.
-const FOLLOWERS: usize = FLOOR + cutter::MOST_CUT;
+/// The floor is met by followers that are not cut off, and one more than it may be cut off while two wait to return.
+const FOLLOWERS: usize = FLOOR + cutter::MOST_CUT + 1;
 const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 /// No store may go unheard for as long, or the record says nothing.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);

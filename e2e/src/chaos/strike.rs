@@ -5,13 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use anyhow::{Result, ensure};
+use k8s_openapi::api::core::v1::Node;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use rand::{RngExt as _, rngs::StdRng};
 
 use super::{Plan, Victim, record::Outage};
-use crate::{fault, install, scene::Scene, wait};
+use crate::{fault, operators, scene::Scene, wait};
 
 /// From one return to the next death: beyond the aftermath, so that there is time in which nothing is excused.
 const CALM_MS: Range<u64> = 7_000..14_000;
@@ -53,45 +53,21 @@ async fn daemon(name: String, dice: &mut StdRng) -> Result<(Instant, Instant)> {
     Ok((from, Instant::now()))
 }
 
-/// Kubelet starts its container again.
+/// Another one leads when the lease of the killed one has run out; it is Ready again long before.
 async fn operator(scene: &Scene) -> Result<(Instant, Instant)> {
-    let pod = operators(scene).await?.into_iter().next().context("no operator runs")?;
-    let (name, restarts) = (pod.name_any(), restarts(&pod));
     let from = Instant::now();
-    let victim = name.clone();
-    tokio::task::spawn_blocking(move || fault::kill_in_pod(install::NAMESPACE, &victim, "tidemark-operator"))
-        .await??;
-    wait::until("the operator to run again", BACK_WITHIN, async || {
-        let pods: Api<Pod> = Api::namespaced(scene.client.clone(), install::NAMESPACE);
-        let pod = pods.get(&name).await?;
-        ensure!(self::restarts(&pod) > restarts && is_ready(&pod), "{:?}", pod.status);
-        Ok(())
-    })
-    .await?;
-    Ok((from, Instant::now()))
-}
-
-async fn operators(scene: &Scene) -> Result<Vec<Pod>> {
-    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), install::NAMESPACE);
-    let list = ListParams::default().labels("app.kubernetes.io/name=tidemark-operator");
-    Ok(pods.list(&list).await?.items)
-}
-
-fn restarts(pod: &Pod) -> i32 {
-    let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    containers.into_iter().flatten().map(|container| container.restart_count).sum()
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    crate::scene::condition(pod, "Ready") == Some(true)
+    let killed = operators::kill_leader(&scene.client).await?;
+    operators::taken_over(&scene.client, &killed).await?;
+    let to = Instant::now();
+    operators::all_ready(&scene.client).await?;
+    Ok((from, to))
 }
 
 /// Waits until every operator and every node is Ready.
 pub(super) async fn all_well(scene: &Scene) -> Result<()> {
-    wait::until("every operator and node to be Ready", BACK_WITHIN, async || {
-        let operators = operators(scene).await?;
-        ensure!(operators.iter().all(is_ready), "an operator is not");
-        let nodes: Api<Node> = Api::all(scene.client.clone());
+    operators::all_ready(&scene.client).await?;
+    let nodes: Api<Node> = Api::all(scene.client.clone());
+    wait::until("every node to be Ready", BACK_WITHIN, async || {
         for node in nodes.list(&ListParams::default()).await? {
             let conditions = node.status.clone().unwrap_or_default().conditions.unwrap_or_default();
             let ready =

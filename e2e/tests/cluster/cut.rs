@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use anyhow::{Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
-    Api, ResourceExt as _,
-    api::{ListParams, Patch, PatchParams},
+    Api,
+    api::{DeleteParams, Patch, PatchParams},
 };
 use serde_json::json;
 use tidemark_e2e::{
-    demo, fault, install,
+    demo, fault, install, operators,
     scene::{Primary, SET, Scene},
     story::Watch,
     wait,
@@ -18,6 +18,8 @@ use tidemark_e2e::{
 
 const MAX_LAG: u32 = 2;
 const SOON: Duration = Duration::from_secs(60);
+/// Long before a lease that nobody released runs out, which takes 15 s.
+const HANDED_OVER_WITHIN: Duration = Duration::from_secs(8);
 
 /// The demo's story, every promise asserted.
 pub(crate) async fn leaves_and_returns(scene: Scene) -> Result<()> {
@@ -30,24 +32,41 @@ pub(crate) async fn leaves_and_returns(scene: Scene) -> Result<()> {
     Ok(())
 }
 
-/// The operator dies, by SIGKILL, while a follower is out: nothing changes until it is back, nor then.
-pub(crate) async fn operator_killed_during_lag(scene: Scene) -> Result<()> {
+/// Another operator leads while a follower is out, because the first was killed or because its pod was deleted: nothing
+/// changes meanwhile, nor then.
+pub(crate) async fn leader_changes_during_lag(scene: Scene) -> Result<()> {
     let (watch, cut) = lagging(&scene).await?;
-    let killed = Instant::now();
-    kill_operator(&scene).await?;
-    operator_ready_again(&scene).await?;
+    let since = Instant::now();
+    let killed = operators::kill_leader(&scene.client).await?;
+    let next = operators::taken_over(&scene.client, &killed).await?;
     judged_since(&scene, watch.primary.seen.last().unwrap_or_default()).await?;
-    ensure!(
-        watch.gate.seen.last().is_some_and(|gate| gate.open == Some(false)),
-        "the lagging follower stayed out"
-    );
-    let others_in =
-        watch.endpoints.seen.all().into_iter().filter(|(at, _)| *at >= killed).all(|(_, in_)| in_.len() == 2);
-    ensure!(others_in, "both fresh followers stayed in: {:?}", watch.endpoints.seen.all());
-    ensure!(watch.failed_reads(killed).is_empty(), "no read failed: {:?}", watch.failed_reads(killed));
-    ensure!(watch.stale_reads(killed).is_empty(), "no read was stale: {:?}", watch.stale_reads(killed));
+
+    operators::all_ready(&scene.client).await?;
+    let handover = Instant::now();
+    let leader = operators::leader(&scene.client).await?;
+    operators::pods(&scene.client).delete(&leader, &DeleteParams::default()).await?;
+    operators::taken_over(&scene.client, &next).await?;
+    let took = handover.elapsed();
+    ensure!(took < HANDED_OVER_WITHIN, "the lease was released, but taken after {took:?} only");
+    judged_since(&scene, watch.primary.seen.last().unwrap_or_default()).await?;
+    nobody_moved(&watch, since)?;
+
     cut.heal()?;
     watch.returned(Instant::now()).await?;
+    operators::all_ready(&scene.client).await
+}
+
+/// The lagging follower stayed out, both others in, and their readers noticed nothing.
+fn nobody_moved(watch: &Watch, since: Instant) -> Result<()> {
+    ensure!(
+        watch.gate.seen.last().is_some_and(|gate| gate.open == Some(false)),
+        "the lagging follower came in"
+    );
+    let all = watch.endpoints.seen.all();
+    ensure!(all.iter().all(|(at, ready)| *at < since || ready.len() == 2), "the fresh ones left: {all:?}");
+    let (failed, stale) = (watch.failed_reads(since), watch.stale_reads(since));
+    ensure!(failed.is_empty(), "reads got no answer: {failed:?}");
+    ensure!(stale.is_empty(), "reads were stale: {stale:?}");
     Ok(())
 }
 
@@ -56,7 +75,7 @@ pub(crate) async fn lag_begins_without_operator(scene: Scene) -> Result<()> {
     start(&scene).await?;
     let victim = format!("{SET}-1");
     let watch = Watch::begin(&scene, &victim, MAX_LAG).await?;
-    scale_operator(&scene, 0).await?;
+    let operators = scale_operator(&scene, 0).await?;
     let (cut, at) = watch.cut()?;
     wait::until("the follower to be far behind", SOON, async || {
         ensure!(watch.lag() > Some(MAX_LAG * 4), "lag is {:?}", watch.lag());
@@ -67,7 +86,7 @@ pub(crate) async fn lag_begins_without_operator(scene: Scene) -> Result<()> {
         watch.gate.seen.last().is_some_and(|gate| gate.open == Some(true)),
         "without an operator gates stand still"
     );
-    scale_operator(&scene, 1).await?;
+    scale_operator(&scene, operators).await?;
     watch.left(at, |_| ()).await?;
     let in_ = watch.endpoints.seen.last().unwrap_or_default();
     ensure!(in_.len() == 2, "the new operator took out the lagging follower alone: {in_:?} are in");
@@ -109,28 +128,6 @@ async fn lagging(scene: &Scene) -> Result<(Watch, fault::Cut)> {
     Ok((watch, cut))
 }
 
-async fn operator_pod(scene: &Scene) -> Result<Pod> {
-    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), install::NAMESPACE);
-    let pods = pods.list(&ListParams::default().labels("app.kubernetes.io/name=tidemark-operator")).await?;
-    pods.items.into_iter().next().context("no operator pod")
-}
-
-async fn kill_operator(scene: &Scene) -> Result<()> {
-    let pod = operator_pod(scene).await?.name_any();
-    fault::kill_in_pod(install::NAMESPACE, &pod, "tidemark-operator")
-}
-
-/// Waits until kubelet has restarted the operator's container and it is ready again.
-async fn operator_ready_again(scene: &Scene) -> Result<()> {
-    wait::until("the operator to run again", SOON, async || {
-        let status = operator_pod(scene).await?.status.unwrap_or_default();
-        let container = status.container_statuses.unwrap_or_default().pop().context("no container status")?;
-        ensure!(container.ready && container.restart_count > 0, "{container:?}");
-        Ok(())
-    })
-    .await
-}
-
 /// Waits until the operator has published a fleet tip above `tip`, so that it has judged since.
 async fn judged_since(scene: &Scene, tip: u32) -> Result<()> {
     wait::until("a fleet tip published since", SOON, async || {
@@ -141,16 +138,19 @@ async fn judged_since(scene: &Scene, tip: u32) -> Result<()> {
     .await
 }
 
-async fn scale_operator(scene: &Scene, replicas: u32) -> Result<()> {
+/// Sets how many operators run, and says how many did.
+async fn scale_operator(scene: &Scene, replicas: i32) -> Result<i32> {
     let deployments: Api<Deployment> = Api::namespaced(scene.client.clone(), install::NAMESPACE);
+    let before = deployments.get(install::RELEASE).await?.spec.and_then(|spec| spec.replicas).unwrap_or(1);
     let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
     deployments.patch(install::RELEASE, &PatchParams::default(), &patch).await?;
     wait::until("the operator to be scaled", SOON, async || {
-        let running = operator_pod(scene).await.is_ok();
-        ensure!(running == (replicas > 0), "an operator pod is there: {running}");
+        let running = operators::all(&scene.client).await?.len();
+        ensure!(usize::try_from(replicas)? == running, "{running} run");
         Ok(())
     })
-    .await
+    .await?;
+    Ok(before)
 }
 
 async fn scale_primary(scene: &Scene, replicas: u32) -> Result<()> {

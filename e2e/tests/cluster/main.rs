@@ -5,6 +5,7 @@
 mod bad_input;
 mod chaos;
 mod cut;
+mod drain;
 mod pods;
 mod restored;
 mod runner;
@@ -15,8 +16,8 @@ fn main() {
     let stories: Vec<Story> = vec![
         needs_nodes("a_follower_cut_off_leaves_the_service_and_returns", cut::leaves_and_returns),
         needs_nodes(
-            "an_operator_killed_while_a_follower_lags_keeps_every_gate",
-            cut::operator_killed_during_lag,
+            "a_leader_that_changes_while_a_follower_lags_keeps_every_gate",
+            cut::leader_changes_during_lag,
         ),
         needs_nodes(
             "a_lag_that_begins_while_the_operator_is_down_is_judged_after_it",
@@ -24,8 +25,9 @@ fn main() {
         ),
         needs_nodes("a_primary_that_goes_away_takes_nobody_out", cut::primary_gone),
         needs_nodes("a_container_restarted_in_its_pod_starts_over", pods::container_restarted),
+        needs_nodes("a_node_with_a_lagging_follower_is_drained", drain::with_a_lagging_pod),
         story("a_follower_pod_deleted_is_replaced_and_returns", pods::pod_deleted),
-        story("a_fleet_scales_up_and_down", pods::scaled),
+        story("a_fleet_scales_up_and_down_to_nothing_and_back", pods::scaled),
         story("a_deleted_fleet_leaves_nothing_but_its_volumes", pods::fleet_deleted),
         story("a_primary_that_lost_its_volume_is_restored_from_its_fleet", restored::from_its_fleet),
         story("an_unreachable_primary_is_named", bad_input::unreachable_primary),

@@ -79,10 +79,10 @@ async fn claims(scene: &Scene) -> Result<Vec<Option<String>>> {
     Ok(claims.list(&ListParams::default()).await?.iter().map(ResourceExt::uid).collect())
 }
 
-/// `kubectl scale` up and down, and the fleet follows.
+/// `kubectl scale` up, down, to nothing and back, and the fleet follows.
 pub(crate) async fn scaled(scene: Scene) -> Result<()> {
     start(&scene).await?;
-    for replicas in ["4", "2"] {
+    for replicas in ["4", "2", "0", "3"] {
         let scale =
             ["--namespace", &scene.namespace, "scale", "storereplicaset", SET, "--replicas", replicas];
         programs::run(scene.target.kubectl()?.args(scale))?;
