@@ -4,6 +4,7 @@
 //! outside, on the network or the process table.
 
 pub mod apiserver;
+pub mod audit;
 pub mod bench;
 pub mod chain;
 pub mod chaos;

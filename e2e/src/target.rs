@@ -53,9 +53,10 @@ impl Target {
     }
 
     fn local() -> Result<Self> {
-        let state = env::var("TIDEMARK_E2E_STATE").unwrap_or_else(|_| "/var/lib/tidemark-e2e".to_owned());
-        let kubeconfig = Path::new(&state).join("admin.conf");
-        ensure!(kubeconfig.exists(), "there is no local cluster in {state}: run `make cluster-up` first");
+        let state = state_folder();
+        let kubeconfig = state.join("admin.conf");
+        let there = kubeconfig.exists();
+        ensure!(there, "there is no local cluster in {}: run `make cluster-up` first", state.display());
         let images = Images {
             operator: built("TIDEMARK_OPERATOR_IMAGE")?,
             follower: built("TIDEMARK_FOLLOWER_IMAGE")?,
@@ -127,6 +128,12 @@ impl Target {
         programs::run(self.kubectl()?.args(["--namespace", namespace, "apply", "-f"]).arg(file.path()))?;
         Ok(())
     }
+}
+
+/// Where everything of the local cluster is.
+#[must_use]
+pub fn state_folder() -> PathBuf {
+    env::var_os("TIDEMARK_E2E_STATE").map_or_else(|| "/var/lib/tidemark-e2e".into(), PathBuf::from)
 }
 
 /// The context that the user confirmed by name, after its server was printed.

@@ -10,12 +10,14 @@ use serde_json::json;
 
 use crate::scene::{Primary, Scene};
 
+mod canary;
 mod cutter;
 pub mod record;
 mod recorder;
 mod strike;
 pub mod verdict;
 
+use canary::Canary;
 use cutter::Cutter;
 use recorder::Recorder;
 use verdict::{Doer, Verdict};
@@ -95,10 +97,11 @@ pub async fn play(scene: &Scene, plan: Plan) -> Result<Verdict> {
     );
     start(scene).await?;
     let mut dice = StdRng::seed_from_u64(plan.seed);
+    let canary = Canary::start(scene).await?;
     let recorder = Recorder::begin(scene, MAX_LAG, FLOOR).await?;
     let mut cutter = Cutter::new(scene, &recorder, StdRng::seed_from_u64(dice.random())).await?;
     let outages = tokio::select! {
-        outages = strike::again_and_again(scene, plan, dice) => outages?,
+        outages = strike::again_and_again(scene, &canary, plan, dice) => outages?,
         stopped = cutter.run() => return Err(stopped.expect_err("it runs until it fails")),
     };
     cutter.heal_all()?;

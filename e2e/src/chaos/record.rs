@@ -47,8 +47,8 @@ pub struct PodSeen {
 pub struct ReadSeen {
     /// When it was asked.
     pub asked: Instant,
-    /// How many blocks its answer was behind the primary's tip known when it was asked; None without an answer.
-    pub lag: Option<u32>,
+    /// The tip that was answered; None without an answer.
+    pub tip: Option<u32>,
 }
 
 /// A victim that was down.
@@ -58,7 +58,9 @@ pub struct Outage {
     pub victim: Victim,
     /// When it was killed.
     pub from: Instant,
-    /// When it worked again.
+    /// When it said that it was well.
+    pub well: Instant,
+    /// When it worked again: another operator led, or Kubernetes carried a pod's condition to the routes of a Service.
     pub to: Instant,
 }
 
@@ -76,6 +78,13 @@ impl Record {
         self.outages.iter().any(|outage| outage.from <= to && from <= outage.to + AFTERMATH)
     }
 
+    /// When the primary was first seen more than the threshold above a tip: whoever has that tip lags since then.
+    #[must_use]
+    pub fn passed(&self, tip: u32) -> Option<Instant> {
+        let reached = self.primary.partition_point(|(_, truth)| truth.saturating_sub(tip) <= self.max_lag);
+        self.primary.get(reached).map(|(at, _)| *at)
+    }
+
     /// Whether a follower is served at a moment.
     #[must_use]
     pub fn serves(&self, follower: &str, moment: Instant) -> bool {
@@ -91,7 +100,7 @@ impl Record {
 }
 
 /// What was last seen by a moment.
-pub(super) fn latest<T>(seen: &[(Instant, T)], moment: Instant) -> Option<&T> {
+fn latest<T>(seen: &[(Instant, T)], moment: Instant) -> Option<&T> {
     let known = seen.partition_point(|(at, _)| *at <= moment);
     seen[..known].last().map(|(_, value)| value)
 }

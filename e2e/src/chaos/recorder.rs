@@ -92,7 +92,10 @@ impl Recorder {
                 .map(|(at, pods)| (at, pods.into_iter().collect()))
                 .collect(),
             pods: self.gates.seen.all().into_iter().map(|(at, seen)| (at, pod(seen))).collect(),
-            reads: reads.iter().map(|read| ReadSeen { asked: read.asked, lag: read.lag() }).collect(),
+            reads: reads
+                .into_iter()
+                .map(|read| ReadSeen { asked: read.asked, tip: read.answer.ok() })
+                .collect(),
             outages,
         }
     }

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use rand::{RngExt as _, rngs::StdRng};
 
-use super::{Plan, Victim, record::Outage};
+use super::{Plan, Victim, canary::Canary, record::Outage};
 use crate::{fault, operators, scene::Scene, wait};
 
 /// From one return to the next death: beyond the aftermath, so that there is time in which nothing is excused.
@@ -20,7 +20,12 @@ const DEAD_MS: Range<u64> = 0..3_000;
 const BACK_WITHIN: Duration = Duration::from_secs(60);
 
 /// Kills the victim at random moments until the time is over, and says when it was down.
-pub(super) async fn again_and_again(scene: &Scene, plan: Plan, mut dice: StdRng) -> Result<Vec<Outage>> {
+pub(super) async fn again_and_again(
+    scene: &Scene,
+    canary: &Canary,
+    plan: Plan,
+    mut dice: StdRng,
+) -> Result<Vec<Outage>> {
     let end = Instant::now() + plan.length;
     let mut outages = Vec::new();
     loop {
@@ -30,37 +35,40 @@ pub(super) async fn again_and_again(scene: &Scene, plan: Plan, mut dice: StdRng)
             return Ok(outages);
         }
         tokio::time::sleep(calm).await;
-        outages.push(strike(scene, plan.victim, &mut dice).await?);
+        outages.push(strike(scene, canary, plan.victim, &mut dice).await?);
     }
 }
 
-async fn strike(scene: &Scene, victim: Victim, dice: &mut StdRng) -> Result<Outage> {
-    let (from, to) = match victim {
-        Victim::Operator => operator(scene).await?,
-        Victim::ApiServer => daemon("kube-apiserver".to_owned(), dice).await?,
-        Victim::Kubelet => daemon(format!("kubelet-{}", dice.random_range(1..=2)), dice).await?,
-    };
-    Ok(Outage { victim, from, to })
+async fn strike(scene: &Scene, canary: &Canary, victim: Victim, dice: &mut StdRng) -> Result<Outage> {
+    match victim {
+        Victim::Operator => operator(scene).await,
+        Victim::ApiServer => daemon(canary, victim, "kube-apiserver".to_owned(), dice).await,
+        Victim::Kubelet => {
+            daemon(canary, victim, format!("kubelet-{}", dice.random_range(1..=2)), dice).await
+        }
+    }
 }
 
-async fn daemon(name: String, dice: &mut StdRng) -> Result<(Instant, Instant)> {
+async fn daemon(canary: &Canary, victim: Victim, name: String, dice: &mut StdRng) -> Result<Outage> {
     let dead = Duration::from_millis(dice.random_range(DEAD_MS));
     let from = Instant::now();
     let killed = name.clone();
     tokio::task::spawn_blocking(move || fault::kill_daemon(&killed)).await??;
     tokio::time::sleep(dead).await;
     tokio::task::spawn_blocking(move || fault::start_daemon(&name)).await??;
-    Ok((from, Instant::now()))
+    let well = Instant::now();
+    canary.carried().await?;
+    Ok(Outage { victim, from, well, to: Instant::now() })
 }
 
 /// Another one leads when the lease of the killed one has run out; it is Ready again long before.
-async fn operator(scene: &Scene) -> Result<(Instant, Instant)> {
+async fn operator(scene: &Scene) -> Result<Outage> {
     let from = Instant::now();
     let killed = operators::kill_leader(&scene.client).await?;
     operators::taken_over(&scene.client, &killed).await?;
     let to = Instant::now();
     operators::all_ready(&scene.client).await?;
-    Ok((from, to))
+    Ok(Outage { victim: Victim::Operator, from, well: to, to })
 }
 
 /// Waits until every operator and every node is Ready.

@@ -2,7 +2,7 @@
 //!
 //! An endpoint is *stale* while it is ready in a slice of the read Service although it has been more than `maxLagBlocks`
 //! behind, without a break, for longer than [`PATIENCE`]. Lag is the primary's tip minus the follower's own, both asked
-//! directly. A moment in an outage, or less than [`super::record::AFTERMATH`] after it, is *marked* with that victim.
+//! directly, and an answer through the Service is stale by the same measure. A moment in an outage, or less than [`super::record::AFTERMATH`] after it, is *marked* with that victim.
 
 use std::{
     collections::BTreeMap,
@@ -12,10 +12,7 @@ use std::{
 
 use tidemark_report::percentile;
 
-use super::{
-    Victim,
-    record::{Record, latest},
-};
+use super::{Victim, record::Record};
 
 /// Twice the 1.5 s that 99 of 100 endpoints leave in: a percentile is no maximum, and this is one.
 pub const PATIENCE: Duration = Duration::from_secs(3);
@@ -25,6 +22,8 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Verdict {
     /// How often a victim was killed.
     pub kills: usize,
+    /// The longest time from a victim's death until it was well, and from then until it worked again.
+    pub longest: (Duration, Duration),
     /// How often a follower that was served fell more than the threshold behind.
     pub crossings: usize,
     /// From each crossing that no marked moment touches to the follower's leaving.
@@ -53,7 +52,7 @@ pub struct Sum {
 pub struct Reads {
     /// All of them.
     pub all: usize,
-    /// Those more than the threshold behind, when no follower had only just crossed it.
+    /// Those whose answer the primary had passed by more than the threshold for longer than [`PATIENCE`].
     pub stale: usize,
     /// Those without an answer.
     pub failed: usize,
@@ -90,6 +89,8 @@ struct Run {
 pub fn judge(record: &Record) -> Verdict {
     let mut verdict = Verdict {
         kills: record.outages.len(),
+        longest: longest(record),
+        reads: reads(record),
         lost: lost(record),
         blind: blind(record),
         ..Verdict::default()
@@ -106,7 +107,6 @@ pub fn judge(record: &Record) -> Verdict {
         }
         runs.iter().for_each(|run| add_stale(record, name, run, &mut verdict.stale));
     }
-    verdict.reads = reads(record, &runs);
     verdict
 }
 
@@ -114,14 +114,13 @@ fn runs(record: &Record, tips: &[(Instant, u32)]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     let mut lagging = false;
     for (at, tip) in tips {
-        let truth = latest(&record.primary, *at).copied().unwrap_or_default();
-        let lags = truth.saturating_sub(*tip) > record.max_lag;
-        match runs.last_mut().filter(|_| lagging) {
-            Some(run) if lags => run.samples.push(*at),
-            _ if lags => runs.push(Run { crossed: *at, samples: vec![*at] }),
-            _ => {}
+        let crossed = record.passed(*tip).filter(|crossed| crossed <= at);
+        match (crossed, runs.last_mut().filter(|_| lagging)) {
+            (Some(_), Some(run)) => run.samples.push(*at),
+            (Some(crossed), None) => runs.push(Run { crossed, samples: vec![*at] }),
+            (None, _) => {}
         }
-        lagging = lags;
+        lagging = crossed.is_some();
     }
     runs
 }
@@ -143,19 +142,15 @@ fn add_stale(record: &Record, follower: &str, run: &Run, stale: &mut BTreeMap<Op
     }
 }
 
-fn reads(record: &Record, runs: &BTreeMap<&str, Vec<Run>>) -> BTreeMap<Option<Victim>, Reads> {
-    let just_crossed = |at: Instant| {
-        let mut all = runs.values().flatten();
-        all.any(|run| run.crossed <= at && at <= run.crossed + PATIENCE)
-    };
+fn reads(record: &Record) -> BTreeMap<Option<Victim>, Reads> {
+    let is_stale = |asked: Instant, tip| record.passed(tip).is_some_and(|passed| passed + PATIENCE < asked);
     let mut reads: BTreeMap<Option<Victim>, Reads> = BTreeMap::new();
     for read in &record.reads {
         let sum = reads.entry(record.during(read.asked)).or_default();
         sum.all += 1;
-        match read.lag {
+        match read.tip {
             None => sum.failed += 1,
-            Some(lag) if lag > record.max_lag && !just_crossed(read.asked) => sum.stale += 1,
-            Some(_) => {}
+            Some(tip) => sum.stale += usize::from(is_stale(read.asked, tip)),
         }
     }
     reads
@@ -192,6 +187,12 @@ fn doer(record: &Record, follower: &str, gone: Instant) -> Doer {
     }
 }
 
+fn longest(record: &Record) -> (Duration, Duration) {
+    let outages = || record.outages.iter();
+    let down = outages().map(|outage| outage.well - outage.from).max();
+    (down.unwrap_or_default(), outages().map(|outage| outage.to - outage.well).max().unwrap_or_default())
+}
+
 /// The longest time between two answers of one store, and from the last answers to the end of the record.
 fn blind(record: &Record) -> Duration {
     let stores = || record.followers.values().chain([&record.primary]);
@@ -222,7 +223,12 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reaction = |percent| percentile(&self.reactions, percent).unwrap_or_default().as_millis();
-        writeln!(f, "  kills                       {}", self.kills)?;
+        let (down, back) = (self.longest.0.as_secs_f64(), self.longest.1.as_secs_f64());
+        writeln!(
+            f,
+            "  kills                       {}, down {down:.1} s and at work {back:.1} s later at most",
+            self.kills
+        )?;
         writeln!(
             f,
             "  crossings                   {}, of which {} unmarked",

@@ -75,8 +75,6 @@ pub(crate) async fn image_never_starts(scene: Scene) -> Result<()> {
 
 /// Nonsense beside a healthy fleet is refused at the door with its field named, and touches nobody.
 pub(crate) async fn nonsense_refused(scene: Scene) -> Result<()> {
-    fleet_with(&scene, &json!({})).await?;
-    scene.in_sync(SOON).await?;
     let endpoints = observe::endpoints(&scene.client, &scene.namespace, SET);
     for (patch, field) in [
         (json!({"spec": {"replicas": -1}}), "spec.replicas"),

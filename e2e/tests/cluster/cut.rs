@@ -11,7 +11,7 @@ use kube::{
 use serde_json::json;
 use tidemark_e2e::{
     demo, fault, install, operators,
-    scene::{Primary, SET, Scene},
+    scene::{SET, Scene},
     story::Watch,
     wait,
 };
@@ -72,7 +72,6 @@ fn nobody_moved(watch: &Watch, since: Instant) -> Result<()> {
 
 /// A follower begins to lag while no operator runs: the gate stands still, and falls once one runs again.
 pub(crate) async fn lag_begins_without_operator(scene: Scene) -> Result<()> {
-    start(&scene).await?;
     let victim = format!("{SET}-1");
     let watch = Watch::begin(&scene, &victim, MAX_LAG).await?;
     let operators = scale_operator(&scene, 0).await?;
@@ -97,7 +96,6 @@ pub(crate) async fn lag_begins_without_operator(scene: Scene) -> Result<()> {
 
 /// The primary goes away: the chain stalls, which is a condition and takes nobody out.
 pub(crate) async fn primary_gone(scene: Scene) -> Result<()> {
-    start(&scene).await?;
     let watch = Watch::begin(&scene, &format!("{SET}-0"), MAX_LAG).await?;
     scene.patch_fleet(json!({"spec": {"health": {"stallAfter": "5s"}}})).await?;
     let gone = Instant::now();
@@ -110,18 +108,11 @@ pub(crate) async fn primary_gone(scene: Scene) -> Result<()> {
     scale_primary(&scene, 1).await?;
     condition(&scene, "ChainStalled", "False").await?;
     condition(&scene, "ObservationDegraded", "False").await?;
+    scene.patch_fleet(json!({"spec": {"health": {"stallAfter": "60s"}}})).await?;
     scene.in_sync(SOON).await
 }
 
-async fn start(scene: &Scene) -> Result<()> {
-    let primary = Primary::Native { body_size: "1KiB" };
-    scene.start_primary(&primary, "500ms").await?;
-    scene.apply_fleet(&primary)?;
-    scene.in_sync(SOON * 2).await
-}
-
 async fn lagging(scene: &Scene) -> Result<(Watch, fault::Cut)> {
-    start(scene).await?;
     let watch = Watch::begin(scene, &format!("{SET}-1"), MAX_LAG).await?;
     let (cut, at) = watch.cut()?;
     watch.left(at, |_| ()).await?;

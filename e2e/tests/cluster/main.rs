@@ -8,32 +8,35 @@ mod cut;
 mod drain;
 mod pods;
 mod restored;
+mod rights;
 mod runner;
 
-use runner::{Story, needs_nodes, story};
+use runner::{Story, needs_nodes, shared, story};
 
 fn main() {
     let stories: Vec<Story> = vec![
         needs_nodes("a_follower_cut_off_leaves_the_service_and_returns", cut::leaves_and_returns),
-        needs_nodes(
+        shared(needs_nodes(
             "a_leader_that_changes_while_a_follower_lags_keeps_every_gate",
             cut::leader_changes_during_lag,
-        ),
-        needs_nodes(
+        )),
+        shared(needs_nodes(
             "a_lag_that_begins_while_the_operator_is_down_is_judged_after_it",
             cut::lag_begins_without_operator,
-        ),
-        needs_nodes("a_primary_that_goes_away_takes_nobody_out", cut::primary_gone),
-        needs_nodes("a_container_restarted_in_its_pod_starts_over", pods::container_restarted),
+        )),
+        shared(needs_nodes("a_primary_that_goes_away_takes_nobody_out", cut::primary_gone)),
+        shared(needs_nodes("a_container_restarted_in_its_pod_starts_over", pods::container_restarted)),
+        shared(story("nonsense_is_refused_by_the_api_server", bad_input::nonsense_refused)),
+        shared(story("a_follower_pod_deleted_is_replaced_and_returns", pods::pod_deleted)),
+        shared(story("a_fleet_scales_up_and_down_to_nothing_and_back", pods::scaled)),
         needs_nodes("a_node_with_a_lagging_follower_is_drained", drain::with_a_lagging_pod),
-        story("a_follower_pod_deleted_is_replaced_and_returns", pods::pod_deleted),
-        story("a_fleet_scales_up_and_down_to_nothing_and_back", pods::scaled),
         story("a_deleted_fleet_leaves_nothing_but_its_volumes", pods::fleet_deleted),
         story("a_primary_that_lost_its_volume_is_restored_from_its_fleet", restored::from_its_fleet),
         story("an_unreachable_primary_is_named", bad_input::unreachable_primary),
         story("a_wrong_genesis_is_named", bad_input::wrong_genesis),
         story("an_image_that_never_starts_is_named_and_can_be_mended", bad_input::image_never_starts),
-        story("nonsense_is_refused_by_the_api_server", bad_input::nonsense_refused),
+        // An API server that starts refuses everything until it has read who may do what.
+        needs_nodes("no_right_was_wanting_in_any_story_before", rights::none_was_wanting),
         needs_nodes("chaos_an_operator_that_is_killed_again_and_again", chaos::operator),
         needs_nodes("chaos_an_api_server_that_is_killed_again_and_again", chaos::api_server),
         needs_nodes("chaos_a_kubelet_that_is_killed_again_and_again", chaos::kubelet),

@@ -21,7 +21,8 @@ use tidemark_e2e::{
 
 const SOON: Duration = Duration::from_secs(120);
 
-async fn start(scene: &Scene) -> Result<()> {
+/// A primary and a fleet of three behind it, in sync.
+pub(crate) async fn start(scene: &Scene) -> Result<()> {
     let primary = Primary::Native { body_size: "1KiB" };
     scene.start_primary(&primary, "500ms").await?;
     scene.apply_fleet(&primary)?;
@@ -30,7 +31,6 @@ async fn start(scene: &Scene) -> Result<()> {
 
 /// The process of a follower is killed: its container restarts in the same pod, and its gate starts over.
 pub(crate) async fn container_restarted(scene: Scene) -> Result<()> {
-    start(&scene).await?;
     let victim = format!("{SET}-2");
     let uid = scene.pods().get(&victim).await?.uid();
     let gate = observe::gate(&scene.client, &scene.namespace, &victim);
@@ -57,7 +57,6 @@ pub(crate) async fn container_restarted(scene: Scene) -> Result<()> {
 
 /// A follower's pod is deleted: its successor is in sync again, on the same volume.
 pub(crate) async fn pod_deleted(scene: Scene) -> Result<()> {
-    start(&scene).await?;
     let victim = format!("{SET}-0");
     let (uid, claim) = (scene.pods().get(&victim).await?.uid(), claims(&scene).await?);
     let endpoints = observe::endpoints(&scene.client, &scene.namespace, SET);
@@ -81,7 +80,6 @@ async fn claims(scene: &Scene) -> Result<Vec<Option<String>>> {
 
 /// `kubectl scale` up, down, to nothing and back, and the fleet follows.
 pub(crate) async fn scaled(scene: Scene) -> Result<()> {
-    start(&scene).await?;
     for replicas in ["4", "2", "0", "3"] {
         let scale =
             ["--namespace", &scene.namespace, "scale", "storereplicaset", SET, "--replicas", replicas];

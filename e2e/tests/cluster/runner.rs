@@ -1,17 +1,30 @@
-//! Runs stories, each in a namespace of its own, and tells what a failed one left behind.
+//! Runs stories, in namespaces of their own or one after the other on a fleet that they share, and tells what a failed one
+//! left behind.
 
-use std::{future::Future, pin::Pin, process, time::Instant};
+use std::{
+    future::Future,
+    pin::Pin,
+    process,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tidemark_e2e::{install, programs, scene::Scene, target::Target};
+use tokio::runtime::Runtime;
 
 type Play = Box<dyn FnOnce(Scene) -> Pin<Box<dyn Future<Output = Result<()>>>> + Send>;
+
+/// The namespace of the fleet that stories share.
+const SHARED: &str = "e2e-shared";
 
 /// A test on a real cluster.
 pub(crate) struct Story {
     name: &'static str,
     needs_nodes: bool,
+    /// It finds a fleet of three in sync and leaves it so, and is spared the making of one.
+    shares: bool,
     play: Play,
 }
 
@@ -20,7 +33,7 @@ pub(crate) fn story<F>(name: &'static str, play: impl FnOnce(Scene) -> F + Send 
 where
     F: Future<Output = Result<()>> + 'static,
 {
-    Story { name, needs_nodes: false, play: Box::new(move |scene| Box::pin(play(scene))) }
+    Story { name, needs_nodes: false, shares: false, play: Box::new(move |scene| Box::pin(play(scene))) }
 }
 
 /// A story that reaches into nodes: pod networks, processes.
@@ -31,54 +44,106 @@ where
     Story { needs_nodes: true, ..story(name, play) }
 }
 
+/// The same story on the fleet that those around it play on too.
+pub(crate) fn shared(story: Story) -> Story {
+    Story { shares: true, ..story }
+}
+
+/// Where stories are played.
+struct Stage {
+    target: Target,
+    runtime: Runtime,
+    /// What the last story that shares left in order, for the next one.
+    standing: Mutex<Option<Scene>>,
+}
+
 /// Runs the stories that the chosen cluster allows and exits as a test runner does.
 pub(crate) fn run(stories: Vec<Story>) -> ! {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let target = prepare(&arguments).unwrap_or_else(|error| {
+    let stage = prepare(&arguments).unwrap_or_else(|error| {
         eprintln!("no story can be played: {error:#}");
         process::exit(1)
     });
-    let not_run: Vec<_> =
-        stories.iter().filter(|s| s.needs_nodes && !target.node_access).map(|s| s.name).collect();
-    let trials = stories.into_iter().map(|story| trial(story, &target)).collect();
+    let stage = Arc::new(stage);
+    let nodes = stage.target.node_access;
+    let not_run: Vec<_> = stories.iter().filter(|s| s.needs_nodes && !nodes).map(|s| s.name).collect();
+    let trials = stories.into_iter().map(|story| trial(story, &stage)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
+    if let Err(error) = stage.clear() {
+        eprintln!("the shared fleet cannot be removed: {error:#}");
+    }
     not_run.iter().for_each(|name| println!("not run, for it needs access to the nodes: {name}"));
     conclusion.exit()
 }
 
-fn prepare(arguments: &Arguments) -> Result<Target> {
+fn prepare(arguments: &Arguments) -> Result<Stage> {
     let target = Target::choose()?;
     if !arguments.list {
         install::operator(&target).context("the operator cannot be installed")?;
     }
-    Ok(target)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(Stage { target, runtime, standing: Mutex::default() })
 }
 
-fn trial(story: Story, target: &Target) -> Trial {
-    let ignored = story.needs_nodes && !target.node_access;
-    let (target, name) = (target.clone(), story.name);
+fn trial(story: Story, stage: &Arc<Stage>) -> Trial {
+    let ignored = story.needs_nodes && !stage.target.node_access;
+    let (stage, name) = (Arc::clone(stage), story.name);
     let play = move || {
         let start = Instant::now();
-        let played = play(story, &target).map_err(|error| Failed::from(format!("{error:#}")));
+        let played = stage.play(story).map_err(|error| Failed::from(format!("{error:#}")));
         print!("{:3} s ", start.elapsed().as_secs());
         played
     };
     Trial::test(name, play).with_ignored_flag(ignored)
 }
 
-fn play(story: Story, target: &Target) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let namespace = format!("e2e-{}", &story.name.replace('_', "-"));
-        let scene = Scene::set(target, namespace[..namespace.len().min(50)].trim_end_matches('-')).await?;
-        let played = (story.play)(scene.clone()).await;
-        if played.is_err() {
-            eprintln!("{}", left_behind(&scene).unwrap_or_else(|error| format!("{error:#}")));
-        }
-        // The next story need not wait for this one's pods to end.
-        played.and(scene.dismiss().await.context("the story's namespace cannot be removed"))
-    })
+impl Stage {
+    fn play(&self, story: Story) -> Result<()> {
+        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (left, played) = self.runtime.block_on(async {
+            let scene = match (story.shares, standing) {
+                (true, Some(standing)) => standing,
+                (true, None) => shared_scene(&self.target).await?,
+                (false, standing) => {
+                    dismiss(standing).await?;
+                    Scene::set(&self.target, &namespace(story.name)).await?
+                }
+            };
+            let played = (story.play)(scene.clone()).await;
+            if played.is_err() {
+                eprintln!("{}", left_behind(&scene).unwrap_or_else(|error| format!("{error:#}")));
+            }
+            if story.shares && played.is_ok() {
+                return anyhow::Ok((Some(scene), played));
+            }
+            // The next story need not wait for this one's pods to end.
+            Ok((None, played.and(dismiss(Some(scene)).await)))
+        })?;
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = left;
+        played
+    }
+
+    fn clear(&self) -> Result<()> {
+        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.runtime.block_on(dismiss(standing))
+    }
+}
+
+fn namespace(story: &str) -> String {
+    let namespace = format!("e2e-{}", story.replace('_', "-"));
+    namespace[..namespace.len().min(50)].trim_end_matches('-').to_owned()
+}
+
+async fn shared_scene(target: &Target) -> Result<Scene> {
+    let scene = Scene::set(target, SHARED).await?;
+    crate::pods::start(&scene).await?;
+    Ok(scene)
+}
+
+async fn dismiss(scene: Option<Scene>) -> Result<()> {
+    let Some(scene) = scene else { return Ok(()) };
+    scene.dismiss().await.context("the story's namespace cannot be removed")
 }
 
 /// What helps to understand a failed story.
