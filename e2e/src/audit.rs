@@ -1,9 +1,6 @@
 //! What the operator asked of the API server, as the API server's own audit log has it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::{collections::BTreeSet, fmt};
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::rbac::v1::ClusterRole;
@@ -32,8 +29,8 @@ impl fmt::Display for Right {
 pub struct Audit {
     /// The rights that were used.
     pub used: BTreeSet<Right>,
-    /// The rights that were wanting, with how often.
-    pub refused: BTreeMap<Right, usize>,
+    /// The rights that were refused.
+    pub refused: BTreeSet<Right>,
 }
 
 impl Audit {
@@ -54,16 +51,25 @@ impl Audit {
         let Some(right) = right_of(event) else { return };
         // Not by the answer's code: what is refused in a namespace that is going away bears the same.
         if event["annotations"]["authorization.k8s.io/decision"] == "forbid" {
-            *self.refused.entry(right).or_default() += 1;
+            self.refused.insert(right);
         } else {
             self.used.insert(right);
         }
     }
 
-    /// The granted rights that were not used.
+    /// The rights that were refused each time they were used: an API server that starts refuses everything for a moment.
+    #[must_use]
+    pub fn wanting(&self) -> BTreeSet<Right> {
+        self.refused.difference(&self.used).cloned().collect()
+    }
+
+    /// The granted rights that were not used. An object that is made by being applied is recorded as patched.
     #[must_use]
     pub fn unused(&self, granted: &ClusterRole) -> BTreeSet<Right> {
-        granted_by(granted).difference(&self.used).cloned().collect()
+        let applied = |right: &Right| {
+            right.verb == "create" && self.used.contains(&Right { verb: "patch".to_owned(), ..right.clone() })
+        };
+        granted_by(granted).difference(&self.used).filter(|right| !applied(right)).cloned().collect()
     }
 }
 
@@ -112,10 +118,12 @@ mod tests {
 
     #[test]
     fn what_was_refused_for_want_of_a_right_is_found_and_what_was_refused_otherwise_is_not() {
-        let log = [event("patch", "allow"), event("update", "forbid"), event("update", "forbid")].join("\n");
+        let log = [("patch", "forbid"), ("patch", "allow"), ("update", "forbid")];
+        let log = log.map(|(verb, decision)| event(verb, decision)).join("\n");
         let audit = Audit::read(&log).expect("a log");
         assert_eq!(audit.used, [right("patch")].into());
-        assert_eq!(audit.refused, [(right("update"), 2)].into());
+        assert_eq!(audit.refused, [right("patch"), right("update")].into());
+        assert_eq!(audit.wanting(), [right("update")].into());
         assert_eq!(right("update").to_string(), "update pods/status");
     }
 
@@ -124,7 +132,7 @@ mod tests {
         let rule = PolicyRule {
             api_groups: Some(vec![String::new()]),
             resources: Some(vec!["pods/status".to_owned()]),
-            verbs: vec!["patch".to_owned(), "delete".to_owned()],
+            verbs: ["patch", "create", "delete"].map(str::to_owned).into(),
             ..PolicyRule::default()
         };
         let granted = ClusterRole { rules: Some(vec![rule]), ..ClusterRole::default() };

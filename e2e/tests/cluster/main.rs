@@ -35,11 +35,10 @@ fn main() {
         story("an_unreachable_primary_is_named", bad_input::unreachable_primary),
         story("a_wrong_genesis_is_named", bad_input::wrong_genesis),
         story("an_image_that_never_starts_is_named_and_can_be_mended", bad_input::image_never_starts),
-        // An API server that starts refuses everything until it has read who may do what.
-        needs_nodes("no_right_was_wanting_in_any_story_before", rights::none_was_wanting),
         needs_nodes("chaos_an_operator_that_is_killed_again_and_again", chaos::operator),
         needs_nodes("chaos_an_api_server_that_is_killed_again_and_again", chaos::api_server),
         needs_nodes("chaos_a_kubelet_that_is_killed_again_and_again", chaos::kubelet),
+        needs_nodes("no_right_was_wanting_in_any_story_before", rights::none_was_wanting),
     ];
     runner::run(stories)
 }
