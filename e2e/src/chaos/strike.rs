@@ -15,6 +15,8 @@ use crate::{fault, operators, scene::Scene, wait};
 
 /// From one return to the next death: beyond the aftermath, so that there is time in which nothing is excused.
 const CALM_MS: Range<u64> = 7_000..14_000;
+/// The last death must leave time to be seen to be over.
+const LAST_BEFORE_END: Duration = Duration::from_secs(30);
 /// How long a daemon stays dead before it is started: as long as whatever keeps it needs to notice.
 const DEAD_MS: Range<u64> = 0..3_000;
 const BACK_WITHIN: Duration = Duration::from_secs(60);
@@ -30,7 +32,7 @@ pub(super) async fn again_and_again(
     let mut outages = Vec::new();
     loop {
         let calm = Duration::from_millis(dice.random_range(CALM_MS));
-        if Instant::now() + calm >= end {
+        if Instant::now() + calm + LAST_BEFORE_END >= end {
             tokio::time::sleep_until(end.into()).await;
             return Ok(outages);
         }
