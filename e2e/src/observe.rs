@@ -183,7 +183,10 @@ impl Gate {
         Self {
             open: scene::condition(pod, GATE),
             ready: scene::condition(pod, "Ready") == Some(true),
-            container: fields.filter_map(|field| field.strip_prefix("container=")).map(str::to_owned).last(),
+            container: fields
+                .filter_map(|field| field.strip_prefix("container="))
+                .next_back()
+                .map(str::to_owned),
         }
     }
 }
@@ -194,7 +197,7 @@ pub fn gate(client: &Client, namespace: &str, pod: &str) -> Observer<Gate> {
     let config = watcher::Config::default().fields(&format!("metadata.name={pod}"));
     let pods = watched::<Pod>(client, namespace, config);
     Observer::start(async move |seen| {
-        pods.for_each(async |pod| note_gate(pod, |_, gate| seen.note(gate))).await
+        pods.for_each(async |pod| note_gate(pod, |_, gate| seen.note(gate))).await;
     })
 }
 

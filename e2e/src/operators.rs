@@ -71,6 +71,19 @@ pub async fn taken_over(client: &Client, before: &str) -> Result<String> {
     .await
 }
 
+/// The fleet tip by which the leader judges a set now, as its live view has it; its status follows movement more slowly.
+///
+/// # Errors
+/// If nobody leads, or the leader has not judged the set yet.
+pub async fn judged_tip(client: &Client, namespace: &str, set: &str) -> Result<u64> {
+    let leader = leader(client).await?;
+    let path = format!("/api/v1/namespaces/{}/pods/{leader}:8080/proxy/fleets", install::NAMESPACE);
+    let request = http::Request::get(format!("{path}?namespace={namespace}&name={set}")).body(Vec::new())?;
+    let fleets: serde_json::Value = client.request(request).await?;
+    let found = fleets["fleets"].as_array().into_iter().flatten().find_map(|set| set["fleetTip"].as_u64());
+    found.with_context(|| format!("{leader} has not judged it: {fleets}"))
+}
+
 /// Waits until every operator is Ready.
 ///
 /// # Errors

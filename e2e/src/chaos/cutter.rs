@@ -71,12 +71,12 @@ impl Cutter {
 
     fn heal_those_due(&mut self) -> Result<()> {
         let now = Instant::now();
-        let due = self.cut.extract_if(.., |_, (_, heals)| *heals <= now);
-        due.map(|(_, (cut, _))| cut.heal()).collect()
+        let mut due = self.cut.extract_if(.., |_, (_, heals)| *heals <= now);
+        due.try_for_each(|(_, (cut, _))| cut.heal())
     }
 
     /// Lets all packets pass again.
     pub(super) fn heal_all(&mut self) -> Result<()> {
-        std::mem::take(&mut self.cut).into_values().map(|(cut, _)| cut.heal()).collect()
+        std::mem::take(&mut self.cut).into_values().try_for_each(|(cut, _)| cut.heal())
     }
 }

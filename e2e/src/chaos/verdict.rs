@@ -244,7 +244,7 @@ impl fmt::Display for Verdict {
             }
             match during {
                 None => writeln!(f, "  outside every window")?,
-                Some(victim) => writeln!(f, "  while {victim} was down, and {} s after", AFTER)?,
+                Some(victim) => writeln!(f, "  while {victim} was down, and {AFTER} s after")?,
             }
             writeln!(
                 f,

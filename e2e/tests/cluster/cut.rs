@@ -119,11 +119,11 @@ async fn lagging(scene: &Scene) -> Result<(Watch, fault::Cut)> {
     Ok((watch, cut))
 }
 
-/// Waits until the operator has published a fleet tip above `tip`, so that it has judged since.
+/// Waits until the leader judges by a fleet tip above `tip`, so that it has judged since.
 async fn judged_since(scene: &Scene, tip: u32) -> Result<()> {
-    wait::until("a fleet tip published since", SOON, async || {
-        let seen = scene.fleet().await?["status"]["fleetTip"].as_u64();
-        ensure!(seen > Some(u64::from(tip)), "fleetTip is {seen:?}, want above {tip}");
+    wait::until("the leader to have judged since", SOON, async || {
+        let seen = operators::judged_tip(&scene.client, &scene.namespace, SET).await?;
+        ensure!(seen > u64::from(tip), "it judges by {seen}, want above {tip}");
         Ok(())
     })
     .await
