@@ -29,8 +29,8 @@ pub(crate) fn confirm(set: &mut Set<'_>) {
 
 /// Whether the reference rests on more than one member's word.
 pub(crate) fn is_corroborated(set: &Set<'_>) -> bool {
-    let Some((at, top)) = highest(set) else { return set.primary.is_some() };
-    set.primary.is_some_and(|primary| primary.tip >= top.tip) || next_best(set, at).is_some()
+    let Some((at, _)) = highest(set) else { return set.primary.is_some() };
+    next_best(set, at).is_some()
 }
 
 fn highest(set: &Set<'_>) -> Option<(usize, Seen)> {

@@ -42,7 +42,7 @@ fn recall(now: Moment, member: &Member, memory: &mut SetMemory) -> MemberMemory 
     if let (false, Some(mark)) = (fit, gate.remembered.mark) {
         mark::recall(now, mark, memory);
     }
-    let same_process = gate.remembered.container.is_some() && gate.remembered.container == member.container;
+    let same_process = gate.remembered.container == member.container;
     MemberMemory {
         container: gate.remembered.container.clone(),
         heard: same_process && gate.reason != Some(Reason::AwaitingFirstSample),
@@ -50,8 +50,6 @@ fn recall(now: Moment, member: &Member, memory: &mut SetMemory) -> MemberMemory 
         fit,
         exit: gate.reason.filter(|_| !serves),
         entered_at: serves.then_some(now),
-        verdict: gate.reason.map(|reason| (serves, reason)),
-        since: now,
         ..MemberMemory::default()
     }
 }

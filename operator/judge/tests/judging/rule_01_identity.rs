@@ -88,3 +88,13 @@ fn a_fenced_member_is_out_and_has_no_say() {
     assert_eq!(world.reason(0), Reason::Fenced);
     assert_eq!(world.judgement.fleet_tip.map(|tip| tip.0), Some(100));
 }
+
+#[test]
+fn a_restarted_process_returns_with_its_second_sample() {
+    let mut world = World::in_sync(3);
+    world.restart(0);
+    world.rounds(1);
+    assert_eq!(world.reason(0), Reason::CatchingUp);
+    world.rounds(1);
+    assert!(world.verdict(0).in_sync());
+}

@@ -27,3 +27,20 @@ fn silence_never_readmits() {
     assert_eq!(world.reason(0), Reason::Unknown);
     assert!(!world.is_open(0));
 }
+
+#[test]
+fn what_is_stale_or_gone_does_not_count_in_the_fleet_tip() {
+    for emptied in [true, false] {
+        let mut world = World::in_sync(3);
+        world.set_tips(200, &[200, 198, 198]);
+        world.rounds(2);
+        world.primary.answers = false;
+        if emptied {
+            world.stores[0].tip = None;
+        } else {
+            world.stores[0].answers = false;
+        }
+        world.rounds(8);
+        assert_eq!(world.judgement.fleet_tip, Some(tidemark_judge::BlockNumber(198)));
+    }
+}

@@ -195,3 +195,54 @@ fn its_own_upstream_confirms_nothing() {
     assert_eq!(world.judgement.fleet_tip, Some(BlockNumber(100)));
     assert_eq!(world.open_gates(), 3);
 }
+
+#[test]
+fn a_majority_is_one_of_those_that_are_not_being_deleted() {
+    let mut world = World::in_sync(2);
+    world.member(1).terminating = true;
+    world.policy.genesis = Some(OTHER_CHAIN);
+    world.judge();
+    assert!(world.is_open(0), "the one that is left is all of the set");
+    let mut world = World::in_sync(3);
+    world.member(1).terminating = true;
+    world.stores[0].genesis = OTHER_CHAIN;
+    world.stores[1].genesis = OTHER_CHAIN;
+    world.rounds(1);
+    assert!(!world.is_open(0), "one that is being deleted has no say in it");
+}
+
+#[test]
+fn one_of_two_is_no_majority() {
+    let mut world = World::in_sync(2);
+    world.stores[0].genesis = OTHER_CHAIN;
+    world.rounds(1);
+    assert!(!world.is_open(0));
+}
+
+#[test]
+fn one_that_gives_no_hash_delays_a_comparison_and_does_not_prevent_it() {
+    let mut world = World::in_sync(3);
+    // Rounds whose times never add up to staleAfter.
+    world.policy.poll_interval = std::time::Duration::from_millis(1003);
+    world.stores[2].chooses = Some(1);
+    world.stores[0].forks_at = Some(101);
+    world.set_tips(102, &[102, 102, 102]);
+    world.rounds(3);
+    assert_eq!(world.reason(0), Reason::InSync);
+    world.rounds(10);
+    assert_eq!(world.reason(0), Reason::Diverged);
+}
+
+#[test]
+fn without_a_primary_most_of_the_followers_pin_the_genesis() {
+    for silent in [true, false] {
+        let mut world = World::new(3);
+        world.policy.observe_primary = silent;
+        world.primary.answers = false;
+        world.stores[0].genesis = OTHER_CHAIN;
+        (0..3).for_each(|at| world.ask(at));
+        world.judge();
+        world.rounds(8);
+        assert_eq!(world.judgement.genesis, Some(CHAIN));
+    }
+}

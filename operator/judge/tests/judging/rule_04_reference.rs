@@ -72,3 +72,26 @@ fn the_proven_tip_is_the_maximum_too() {
     world.round();
     assert_eq!(world.judgement.proven_tip, Some(BlockNumber(101)));
 }
+
+/// A follower that lags says so after every answer of others, however seldom all are asked.
+#[test]
+fn a_laggard_is_measured_against_what_was_known_before_it_was_asked_and_long_after() {
+    for primary in [true, false] {
+        let mut world = World::in_sync(3);
+        world.policy.poll_interval = ms(3000);
+        world.policy.stale_after = ms(6000);
+        world.policy.observe_primary = primary;
+        world.asks_again = false;
+        world.set_tips(200, &[100, 200, 200]);
+        world.rounds(3);
+        assert_eq!(world.reason(0), Reason::Lagging, "{:?}", world.judgement);
+        for tip in (202..220).step_by(2) {
+            world.set_tips(tip, &[100, tip, tip]);
+            world.ask_primary();
+            world.judge();
+            assert_eq!(world.reason(0), Reason::Lagging, "{:?}", world.judgement);
+            world.round();
+            assert_eq!(world.reason(0), Reason::Lagging, "{:?}", world.judgement);
+        }
+    }
+}

@@ -151,3 +151,39 @@ fn a_source_that_stands_by_its_word_alone_keeps_the_mark() {
     world.rounds(10);
     assert_eq!(world.reasons()[..2], [Reason::Unconfirmed, Reason::BelowExitMark]);
 }
+
+#[test]
+fn one_members_word_alone_raises_no_mark() {
+    let mut world = World::in_sync(1);
+    world.primary.answers = false;
+    world.stores[0].tip = Some(200);
+    world.rounds(8);
+    world.restart(0);
+    (world.stores[0].tip, world.stores[0].upstream) = (Some(150), Some(150));
+    world.rounds(4);
+    assert_eq!(world.reason(0), Reason::InSync);
+}
+
+#[test]
+fn one_below_the_mark_is_no_source_of_it() {
+    let mut world = World::in_sync(3);
+    world.policy.observe_primary = false;
+    world.set_tips(110, &[110, 110, 100]);
+    world.rounds(2);
+    world.restart(2);
+    world.set_tips(110, &[100, 100, 100]);
+    world.rounds(8);
+    assert_eq!(world.reason(2), Reason::InSync, "those that had said 110 took it back");
+}
+
+#[test]
+fn what_another_says_takes_nothing_back_for_a_source() {
+    let mut world = World::in_sync(3);
+    world.policy.observe_primary = false;
+    world.set_tips(110, &[110, 109, 100]);
+    world.rounds(2);
+    world.stores[0].answers = false;
+    world.set_tips(110, &[110, 109, 107]);
+    world.rounds(10);
+    assert_eq!(world.reason(2), Reason::BelowExitMark);
+}

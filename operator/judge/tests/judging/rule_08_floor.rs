@@ -198,3 +198,67 @@ fn of_two_with_one_tip_the_one_that_speaks_is_held() {
     world.judge();
     assert_eq!(world.reasons(), [Reason::Unknown, Reason::HeldByFloor]);
 }
+
+#[test]
+fn one_that_is_out_by_decision_is_no_incumbent_though_its_gate_still_stands_open() {
+    let mut world = World::in_sync(2);
+    world.writes_arrive = false;
+    world.set_tips(200, &[100, 200]);
+    world.rounds(2);
+    world.stores[0].answers = false;
+    world.rounds(7);
+    assert_eq!((world.reason(0), world.is_open(0)), (Reason::Unknown, true));
+    world.member(1).container = None;
+    world.judge();
+    assert!(!world.verdict(0).serves, "nothing is known of it but that it was behind");
+}
+
+#[test]
+fn of_those_that_are_not_ready_only_as_many_are_held_as_are_missing() {
+    let mut world = World::in_sync(4);
+    world.policy.min_serving = 2;
+    world.rounds(7);
+    world.kubelet = false;
+    world.member(2).ready = false;
+    world.member(3).ready = false;
+    world.set_tips(200, &[100, 100, 100, 100]);
+    world.rounds(2);
+    let held: Vec<usize> = (0..4).filter(|at| world.is_open(*at)).collect();
+    assert_eq!(held, [0, 1]);
+}
+
+#[test]
+fn while_one_is_coming_no_other_is_let_in_for_the_same_place() {
+    let mut world = all_lag(&[150, 100, 100], 1, None);
+    assert_eq!(world.reason(0), Reason::HeldByFloor);
+    world.kubelet = false;
+    world.set_tips(200, &[150, 160, 170]);
+    world.rounds(3);
+    assert_eq!(world.reasons(), [Reason::HeldByFloor, Reason::HeldByFloor, Reason::Lagging]);
+}
+
+#[test]
+fn one_that_fell_silent_is_held_to_the_ceiling_by_its_last_tip() {
+    for (tip, open) in [(110, true), (111, false)] {
+        let mut world = World::in_sync(1);
+        world.policy.hard_max_lag = Some(10);
+        world.stores[0].answers = false;
+        world.primary.tip = Some(tip);
+        world.rounds(8);
+        assert_eq!(world.is_open(0), open, "the reference is at {tip}");
+    }
+}
+
+#[test]
+fn a_new_leader_waits_for_one_that_may_just_have_been_let_in() {
+    let mut world = World::in_sync(2);
+    world.rounds(7);
+    world.kubelet = false;
+    world.member(1).ready = false;
+    world.change_leader();
+    world.set_tips(200, &[100, 100]);
+    world.rounds(3);
+    assert_eq!(world.reasons(), [Reason::HeldByFloor; 2]);
+    world.rounds(5);
+    assert_eq!(world.reasons(), [Reason::HeldByFloor, Reason::Lagging]);
+}

@@ -161,3 +161,52 @@ fn a_gate_found_open_as_in_sync_proves_its_volume_and_one_opened_by_hand_does_no
         assert_eq!(world.is_open(0), held, "{reason}");
     }
 }
+
+#[test]
+fn an_empty_store_gives_no_valid_sample_and_observing_opens_nothing_for_it() {
+    let mut world = World::new(1);
+    world.policy.mode = Mode::Observe;
+    world.stores[0].tip = None;
+    world.rounds(3);
+    assert!(!world.is_open(0));
+}
+
+#[test]
+fn one_found_out_returns_like_one_that_was_taken_out() {
+    let mut world = World::in_sync(3);
+    world.set_tips(200, &[100, 200, 200]);
+    world.rounds(2);
+    world.change_leader();
+    world.set_tips(200, &[200, 200, 200]);
+    world.rounds(1);
+    assert_eq!(world.reason(0), Reason::CatchingUp);
+    world.rounds(1);
+    assert_eq!(world.reason(0), Reason::InSync);
+}
+
+#[test]
+fn one_that_was_never_heard_is_not_silent_under_a_new_leader_either() {
+    let mut world = World::new(2);
+    world.stores[0].answers = false;
+    world.rounds(3);
+    world.change_leader();
+    world.rounds(7);
+    assert_eq!(world.reason(0), Reason::AwaitingFirstSample);
+}
+
+#[test]
+fn a_new_leader_finds_the_highest_mark_and_holds_those_that_are_out_to_it() {
+    for marks in [[150, 200], [200, 150]] {
+        let mut world = World::new(3);
+        world.primary.answers = false;
+        for (at, mark) in marks.into_iter().enumerate() {
+            let message =
+                format!("too far behind [tidemark/1 container=containerd://{} mark={mark}]", at + 1);
+            world.member(at).gate = GateSeen::read("False", "Lagging", &message);
+        }
+        world.stores[2].upstream = Some(100);
+        world.rounds(8);
+        assert_eq!(world.reason(0), Reason::BelowExitMark);
+        assert_eq!(world.verdict(0).reference, Some(tidemark_judge::BlockNumber(200)));
+    }
+}
