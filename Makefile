@@ -53,8 +53,9 @@ bench-follower: ## Measure only what needs no cluster; FIGURES="NAME…" names t
 	@cargo build --quiet --release -p tidemark-follower -p tidemark-bench --features tidemark-bench/miden
 	@$(CARGO_TARGET_DIR)/release/tidemark-bench run $(FIGURES)
 
-crds: ## Write crds/ anew from the Rust types
+crds: ## Write crds/ and docs/api.md anew from the Rust types
 	@cargo run --quiet -p tidemark-operator -- crd > crds/storereplicasets.yaml.new && mv crds/storereplicasets.yaml.new crds/storereplicasets.yaml
+	@cargo run --quiet -p tidemark-operator -- api-docs > docs/api.md.new && mv docs/api.md.new docs/api.md
 
 advisories: ## Check dependencies against the advisory database, which is fetched from the network
 	@$(TIDEMARK_CACHE)/tools/cargo-deny-*/bin/cargo-deny check advisories

@@ -40,6 +40,10 @@ fn end_with_the_first_panic() {
 fn start() -> Result<()> {
     match Cli::parse().command {
         Command::Crd => print_crd(),
+        Command::ApiDocs => {
+            print!("{}", api::api_reference());
+            Ok(())
+        }
         Command::Run(options) => run(*options),
     }
 }

@@ -27,6 +27,8 @@ pub enum Command {
     Run(Box<Options>),
     /// Print the CustomResourceDefinition of StoreReplicaSet as YAML.
     Crd,
+    /// Print the reference of StoreReplicaSet as Markdown.
+    ApiDocs,
 }
 
 /// How to run.

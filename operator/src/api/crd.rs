@@ -60,7 +60,7 @@ fn default_status(schema: &mut JSONSchemaProps) {
 
 #[cfg(test)]
 mod tests {
-    use super::crd_yaml;
+    use super::{super::reference::KUBERNETES, JSONSchemaProps, JSONSchemaPropsOrArray, crd_yaml};
 
     const INSTALLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/storereplicasets.yaml");
 
@@ -79,5 +79,58 @@ mod tests {
     fn the_definition_fits_plain_kubectl_apply() {
         let json = serde_json::to_string(&super::crd()).expect("the definition is JSON");
         assert!(json.len() < 200 * 1024, "the definition has {} bytes", json.len());
+    }
+
+    /// Calls `look` for each field of ours with its path, whether it is required, and its schema.
+    fn walk(schema: &JSONSchemaProps, path: &str, look: &mut impl FnMut(&str, bool, &JSONSchemaProps)) {
+        if KUBERNETES.contains(&path.trim_start_matches('.')) {
+            return;
+        }
+        for (name, field) in schema.properties.iter().flatten() {
+            let path = format!("{path}.{name}");
+            look(&path, schema.required.iter().flatten().any(|required| required == name), field);
+            walk(field, &path, look);
+        }
+        if let Some(JSONSchemaPropsOrArray::Schema(item)) = &schema.items {
+            walk(item, path, look);
+        }
+    }
+
+    fn fields(look: &mut impl FnMut(&str, bool, &JSONSchemaProps)) {
+        let crd = super::crd();
+        let schema =
+            crd.spec.versions[0].schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
+        walk(schema.expect("a schema"), "", look);
+    }
+
+    #[test]
+    fn every_field_is_described_and_every_optional_one_says_what_holds_without_it() {
+        let mut seen = 0;
+        fields(&mut |path, required, field| {
+            let description = field.description.as_deref().unwrap_or_default();
+            assert!(description.len() > 3 && description.ends_with('.'), "{path}: {description:?}");
+            let says = required || field.default.is_some() || description.contains("unset: ");
+            assert!(
+                says || path.starts_with(".status") || path == ".spec",
+                "{path} says no default: {description:?}"
+            );
+            seen += 1;
+        });
+        assert!(seen > 60, "only {seen} fields were found");
+    }
+
+    /// The API server gives each rule a price by how much it may have to look at.
+    #[test]
+    fn every_value_of_free_length_is_bounded() {
+        fields(&mut |path, _, field| {
+            let bounded = match field.type_.as_deref() {
+                Some("string") => field.max_length.is_some() || field.enum_.is_some(),
+                Some("array") => field.max_items.is_some(),
+                Some("integer") => field.minimum.is_some() && field.maximum.is_some(),
+                Some("object") if field.additional_properties.is_some() => field.max_properties.is_some(),
+                _ => true,
+            };
+            assert!(bounded || path.starts_with(".status"), "{path} has no bound");
+        });
     }
 }

@@ -37,17 +37,18 @@ pub struct FollowerSpec {
         .message("spec.follower.image must name a container image, such as tidemark.local/tidemark-follower:0.1.0"))]
     pub image: String,
 
-    /// When kubelet pulls the image.
+    /// When kubelet pulls the image: Always before a start, IfNotPresent on the node, or Never.
     #[serde(default)]
     pub image_pull_policy: PullPolicy,
 
-    /// Secrets of this namespace that hold credentials for the image's registry.
+    /// Secrets of this namespace that hold credentials for the image's registry; unset: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub image_pull_secrets: Vec<LocalObjectReference>,
 
-    /// What the image answers: `tidemark.v1` and rpc.Api, as Tidemark's own follower does, or rpc.Api alone, as any store
-    /// of blocks does. Immutable.
+    /// What the image answers: `tidemark`, which is `tidemark.v1` and rpc.Api, as Tidemark's own follower does; or
+    /// `rpc-status`, which is rpc.Api alone, as any store of blocks does: it gets no flags but spec.follower.args, and
+    /// probes that connect to the port. Immutable.
     #[serde(default)]
     pub protocol: FollowerProtocol,
 
@@ -60,18 +61,19 @@ pub struct FollowerSpec {
     #[serde(default)]
     pub sync: SyncMode,
 
-    /// What a block is. Immutable.
+    /// What a block is: `opaque` bytes numbered by their position; `native`, Tidemark's own chain, in which each block names
+    /// its parent's hash; or `miden`, the Miden chain of protocol version 0.15, whose blocks are checked whole. Immutable.
     #[serde(default)]
     pub format: ChainFormat,
 
     /// Arguments of the image: all of them with protocol rpc-status, else after those of the operator. `$(UPSTREAM_URL)`,
-    /// `$(POD_NAME)`, `$(POD_IP)` and `$(DATA_DIR)` stand for what they name.
+    /// `$(POD_NAME)`, `$(POD_IP)` and `$(DATA_DIR)` stand for what they name; unset: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 1024)))]
     pub args: Vec<String>,
 
     /// Environment variables after those of the operator (POD_UID, POD_NAME, POD_IP, UPSTREAM_URL,
-    /// DATA_DIR, TIDEMARK_VOLUME_SIZE).
+    /// DATA_DIR, TIDEMARK_VOLUME_SIZE); unset: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub env: Vec<EnvVar>,

@@ -71,7 +71,7 @@ pub struct HealthSpec {
         .message("spec.health.forgetAfter must be a span of time from 1s to 24h, such as 10m"))]
     pub forget_after: Span,
 
-    /// Whether verdicts act, or are only reported.
+    /// Whether verdicts act (Enforce), or are only reported while every follower that has once answered serves (Observe).
     #[serde(default)]
     pub mode: Mode,
 }

@@ -10,6 +10,7 @@ mod crd;
 mod follower;
 mod health;
 mod primary;
+mod reference;
 mod rollout;
 mod service;
 mod span;
@@ -23,6 +24,7 @@ pub use crd::{crd, crd_yaml};
 pub use follower::{ChainFormat, FollowerProtocol, FollowerSpec, PullPolicy, SyncMode};
 pub use health::{HealthSpec, Mode};
 pub use primary::PrimarySpec;
+pub use reference::api_reference;
 pub use rollout::RolloutSpec;
 pub use service::{ExternalTrafficPolicy, IpFamilyPolicy, ServiceSpec, ServiceType, TrafficDistribution};
 pub use span::Span;
@@ -145,7 +147,8 @@ pub struct StoreReplicaSetSpec {
     #[serde(default)]
     pub service: ServiceSpec,
 
-    /// Names of pods that are taken out of the Service, whatever their lag, for as long as they are listed here.
+    /// Names of pods that are taken out of the Service, whatever their lag, for as long as they are listed here;
+    /// unset: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(max = 60)))]
     #[x_kube(validation = Rule::new("self.all(pod, pod.matches('^.+-[0-9]+$'))")

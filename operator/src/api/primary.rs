@@ -26,7 +26,8 @@ pub struct PrimarySpec {
         .message("spec.primary.url must be http://HOST:PORT or https://HOST:PORT, such as http://primary:57291"))]
     pub url: String,
 
-    /// Other stores of the same chain that followers copy from while the primary does not answer, in this order.
+    /// Other stores of the same chain that followers copy from while the primary does not answer, in this order;
+    /// unset: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(max = 512)))]
     #[x_kube(validation = Rule::new("self.all(url, url.matches('^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\]):[0-9]{1,5}/?$'))")
@@ -37,7 +38,7 @@ pub struct PrimarySpec {
     #[serde(default = "default_observe")]
     pub observe: bool,
 
-    /// The chain's genesis commitment, as `0x` and 64 lower-case hexadecimal digits. Unset: the first one seen is
+    /// The chain's genesis commitment, as `0x` and 64 lower-case hexadecimal digits; unset: the first one seen is
     /// pinned in the status. A store of another chain never serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 66))]

@@ -25,16 +25,17 @@ use serde::{Deserialize, Serialize};
                   set the type to ClusterIP first, then both")
 )]
 pub struct ServiceSpec {
-    /// Kind of the read Service.
+    /// Kind of the read Service: reachable inside the cluster (ClusterIP), also on a port of every node (NodePort), or also
+    /// through the provider's load balancer (LoadBalancer).
     #[serde(default, rename = "type")]
     pub type_: ServiceType,
 
-    /// Annotations of the read Service, for load balancers and meshes.
+    /// Annotations of the read Service, for load balancers and meshes; unset: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub annotations: BTreeMap<String, String>,
 
-    /// Labels of the read Service, beside those by which the operator finds it.
+    /// Labels of the read Service, beside those by which the operator finds it; unset: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     #[x_kube(validation = Rule::new("!('app.kubernetes.io/name' in self || 'app.kubernetes.io/instance' in self || 'app.kubernetes.io/managed-by' in self)")
@@ -47,8 +48,7 @@ pub struct ServiceSpec {
     #[schemars(range(min = 1, max = 65535))]
     pub node_port: Option<u16>,
 
-    /// Whether traffic from outside may be sent on to another node (Cluster) or stays on the node it reached (Local,
-    /// which keeps the client's address); unset: Cluster.
+    /// Where traffic from outside the cluster may go; unset: Cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_traffic_policy: Option<ExternalTrafficPolicy>,
 
@@ -70,12 +70,13 @@ pub struct ServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic_distribution: Option<TrafficDistribution>,
 
-    /// Address families of the read Service in a cluster that has two; unset: the cluster's first alone.
+    /// Address families of the read Service; unset: SingleStack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip_family_policy: Option<IpFamilyPolicy>,
 }
 
-/// Where traffic from outside the cluster may go.
+/// Whether traffic from outside may be sent on to another node (Cluster) or stays on the node it reached (Local, which keeps
+/// the client's address); unset: Cluster.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExternalTrafficPolicy {
     /// To followers on any node.
@@ -84,14 +85,16 @@ pub enum ExternalTrafficPolicy {
     Local,
 }
 
-/// Which endpoints are preferred.
+/// Which endpoints readers inside the cluster prefer: PreferClose, those of their zone while one serves there; unset: all
+/// alike.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TrafficDistribution {
     /// Those in the reader's zone, as long as one serves there.
     PreferClose,
 }
 
-/// Address families of a Service.
+/// Address families of the read Service: one (SingleStack), two where the cluster has them (PreferDualStack), or two and
+/// nothing else (RequireDualStack); unset: SingleStack.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IpFamilyPolicy {
     /// One.

@@ -37,7 +37,8 @@ pub struct StorageSpec {
         .message("spec.storage.storageClassName must be the name of a StorageClass: lower-case letters, digits, '-' and '.'"))]
     pub storage_class_name: Option<String>,
 
-    /// What becomes of the claims when the set shrinks or is deleted.
+    /// What becomes of the claims when the set shrinks or is deleted: they stay, and a follower of the same name finds its
+    /// copy again (Retain), or they go with their follower (Delete).
     #[serde(default)]
     pub retention: Retention,
 

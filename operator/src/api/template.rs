@@ -35,7 +35,7 @@ impl JsonSchema for PodTemplate {
             "x-kubernetes-preserve-unknown-fields": true,
             "properties": {
                 "metadata": {
-                    "description": "Labels, annotations and finalizers of the pods.",
+                    "description": "Labels, annotations and finalizers of the pods; unset: none but the operator's.",
                     "type": "object",
                     "x-kubernetes-preserve-unknown-fields": true,
                     "properties": { "labels": labels(), "annotations": annotations() },
@@ -43,7 +43,7 @@ impl JsonSchema for PodTemplate {
                 "spec": {
                     "description": "Fields of the pods' spec, as in a Pod: merged into what the operator renders by the merge \
                                     keys of Kubernetes, such as the names of containers and volumes. A field that is null is \
-                                    left out. The container of the chain is `follower`, its volume `data`.",
+                                    left out; unset: as rendered. The container of the chain is `follower`, its volume `data`.",
                     "type": "object",
                     "maxProperties": 64,
                     "x-kubernetes-preserve-unknown-fields": true,
@@ -55,7 +55,7 @@ impl JsonSchema for PodTemplate {
 
 fn labels() -> Value {
     json!({
-        "description": "Labels of the pods, beside those by which the operator finds them.",
+        "description": "Labels of the pods, beside those by which the operator finds them; unset: none.",
         "type": "object",
         "maxProperties": 64,
         "additionalProperties": { "type": "string" },
@@ -70,7 +70,7 @@ fn labels() -> Value {
 
 fn annotations() -> Value {
     json!({
-        "description": "Annotations of the pods.",
+        "description": "Annotations of the pods; unset: none.",
         "type": "object",
         "maxProperties": 64,
         "additionalProperties": { "type": "string" },

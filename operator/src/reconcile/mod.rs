@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use kube::{Client, runtime::controller::Action};
 use tokio::time::Instant;
 
+pub use build::MERGE_KEYS;
 pub use memory::Memory;
 pub use observe::Watched;
 pub use validate::Rules;

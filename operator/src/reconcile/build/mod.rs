@@ -25,6 +25,7 @@ use k8s_openapi::{
 };
 
 pub(super) use container::RESERVED_ENV;
+pub use overlay::MERGE_KEYS;
 pub(super) use pod::template;
 pub(super) use recorded::ANNOTATION as RECORD;
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 ///
 /// No field of a pod template bears one of these names at one place and is merged otherwise at another. All are the
 /// API server's own, but for `readinessGates`, which it replaces: there a user's gates join the operator's.
-pub(super) const MERGE_KEYS: [(&str, &str); 15] = [
+pub const MERGE_KEYS: [(&str, &str); 15] = [
     ("containers", "name"),
     ("initContainers", "name"),
     ("ephemeralContainers", "name"),

@@ -7,6 +7,8 @@ mod merge;
 mod relied;
 mod survey;
 
+pub use merge::MERGE_KEYS;
+
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::Value;
 
