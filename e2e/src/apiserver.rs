@@ -19,7 +19,8 @@ use tempfile::TempDir;
 
 use crate::{programs, wait};
 
-const TOKEN: &str = "tidemark-test-administrator";
+/// What the server takes for its administrator.
+pub const TOKEN: &str = "tidemark-test-administrator";
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running API server with an empty etcd of its own.

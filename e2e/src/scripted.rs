@@ -173,6 +173,12 @@ impl Scripted {
         change(&mut lock(&self.script));
     }
 
+    /// How often it has been asked so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        *self.asked.borrow()
+    }
+
     /// Waits until it has been asked `more` times from now on.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod definition;
 mod garbage;
 mod gates;
 mod kubelet;
+mod leader;
 mod live;
 mod objects;
 mod ownership;

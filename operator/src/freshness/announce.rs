@@ -130,7 +130,11 @@ pub(super) fn transitions(before: &Snapshot, after: &Snapshot, about: &ObjectRef
     });
     let told =
         after.judgement.events.iter().map(|event| announcement(true, "MarkForgotten", event.to_string()));
-    moved.chain(told).collect()
+    let failing = after.failing.iter().filter(|(pod, _)| !before.failing.contains_key(*pod));
+    let failing = failing.map(|(pod, error)| {
+        announcement(true, "GateWritesFailing", format!("the gate of {pod} cannot be written: {error}"))
+    });
+    moved.chain(told).chain(failing).collect()
 }
 
 #[cfg(test)]
@@ -189,6 +193,15 @@ mod tests {
         let open = GateWrite { open: true, reason: Reason::InSync, message: String::new() };
         check(&Snapshot::default(), &snapshot(true, Reason::InSync, None), &[]);
         check(&Snapshot::default(), &snapshot(true, Reason::InSync, Some(open)), &["a-0 is in: in sync"]);
+    }
+
+    #[test]
+    fn a_gate_that_cannot_be_written_is_told_of_once() {
+        let (before, mut after) =
+            (snapshot(true, Reason::InSync, None), snapshot(true, Reason::InSync, None));
+        after.failing.insert("a-0".into(), "forbidden".to_owned());
+        check(&before, &after, &["the gate of a-0 cannot be written: forbidden"]);
+        check(&after.clone(), &after, &[]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::{
 use super::{
     announce,
     fleets::{Fleets, Shared},
-    gate::{self, Orders},
+    gate::{self, Failing, Orders},
     member::SeenPod,
     policy::FleetSpec,
     primary::Observer,
@@ -36,6 +36,7 @@ pub(super) struct Inputs {
     pub(super) pods: watch::Receiver<Arc<Pods>>,
     pub(super) snapshot: watch::Sender<Option<Arc<Snapshot>>>,
     pub(super) orders: watch::Sender<Orders>,
+    pub(super) failing: watch::Receiver<Failing>,
 }
 
 /// A running fleet.
@@ -112,6 +113,7 @@ impl Fleet {
                 self.take_spec();
                 return changed.is_ok();
             }
+            changed = self.inputs.failing.changed() => return changed.is_ok(),
             () = self.shared.leadership.elected(), if !self.leads => self.take_over(),
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)) => self.start_round(),
         }
@@ -236,7 +238,11 @@ impl Fleet {
         let pods = PodFacts::of(&self.state.pods);
         let super::primary::Seen { error: primary_error, secret_error, .. } = self.state.primary.clone();
         let foreign = self.state.foreign();
-        self.publish(now, Snapshot { judgement, pods, since, sights, foreign, primary_error, secret_error });
+        let failing = self.inputs.failing.borrow_and_update().clone();
+        self.shared.metrics.gates_failing(&self.key, failing.len());
+        let snapshot =
+            Snapshot { judgement, pods, since, sights, foreign, failing, primary_error, secret_error };
+        self.publish(now, snapshot);
     }
 
     /// Orders gates first; tells the rest of the operator after. One who stands by orders and tells nothing.

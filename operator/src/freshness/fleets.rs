@@ -8,15 +8,16 @@ use std::{
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use tidemark_judge::{Moment, PodUid, VolumeUid};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     announce::{Announcement, Announcer},
     fleet::{Fleet, Inputs},
-    gate::{Orders, Writer},
+    gate::{Failing, Orders, Writer},
     live::{Filter, FleetView},
     member::SeenPod,
+    permits::Permits,
     policy::FleetSpec,
     primary::Primaries,
     roster::{Claim, set_of},
@@ -40,11 +41,10 @@ pub struct Shared {
     pub(super) announcer: Announcer,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) permits: Arc<Semaphore>,
+    pub(super) permits: Permits,
     /// The fleets of every scope, for those who ask what is known.
     rolls: Mutex<Vec<Weak<Fleets>>>,
     pub(super) leadership: Leadership,
-    gate_writes: u16,
     pub(super) seats: Arc<Seats>,
 }
 
@@ -63,10 +63,9 @@ impl Shared {
             primaries: Primaries::new(client.clone(), allow_loopback, clock, Arc::clone(&metrics)),
             announcer: Announcer::start(client.clone(), leadership.clone(), token),
             clock,
-            permits: Arc::new(Semaphore::new(options.gate_writes.into())),
+            permits: Permits::new(options.gate_writes),
             rolls: Mutex::default(),
             leadership,
-            gate_writes: options.gate_writes,
             seats: Seats::new(descriptors::raise(), Arc::clone(&metrics)),
             metrics,
         })
@@ -79,9 +78,8 @@ impl Shared {
 
     /// Waits until no gate is being written; not longer than one write may take.
     pub(crate) async fn written(&self) {
-        let all = self.permits.acquire_many(self.gate_writes.into());
         // Whoever still writes then is given up with this process.
-        let _ = tokio::time::timeout(WRITE_TIMEOUT, all).await;
+        let _ = tokio::time::timeout(WRITE_TIMEOUT, self.permits.none_taken()).await;
     }
 }
 
@@ -180,19 +178,21 @@ impl Fleets {
         let (pods, pods_seen) = watch::channel(pods);
         let (snapshot, snapshot_seen) = watch::channel(None);
         let (orders, orders_seen) = watch::channel(Orders::default());
-        let inputs = Inputs { spec: spec_seen, pods: pods_seen, snapshot, orders };
+        let (failing, failing_seen) = watch::channel(Failing::new());
+        let inputs = Inputs { spec: spec_seen, pods: pods_seen, snapshot, orders, failing: failing_seen };
         let fleet = Fleet::new(key.clone(), Arc::clone(&self.shared), Arc::clone(self), inputs);
-        let tasks = [tokio::spawn(fleet.run()), tokio::spawn(self.writer(key).run(orders_seen))];
+        let tasks = [tokio::spawn(fleet.run()), tokio::spawn(self.writer(key, failing).run(orders_seen))];
         Handle { spec, pods, snapshot: snapshot_seen, _tasks: tasks.map(AbortOnDropHandle::new) }
     }
 
-    fn writer(self: &Arc<Self>, key: &SetKey) -> Writer {
+    fn writer(self: &Arc<Self>, key: &SetKey, failing: watch::Sender<Failing>) -> Writer {
         Writer {
             namespace: key.namespace.clone(),
             client: self.client.clone(),
             fleets: Arc::clone(self),
-            permits: Arc::clone(&self.shared.permits),
+            permits: self.shared.permits.share(&key.namespace),
             leadership: self.shared.leadership.clone(),
+            failing,
             clock: self.shared.clock,
             metrics: Arc::clone(&self.shared.metrics),
         }

@@ -14,18 +14,16 @@ use kube::{
     Api, Client,
     api::{Patch, PatchParams},
 };
+use rand::RngExt as _;
 use serde_json::{Value, json};
-use tidemark_judge::{GateWrite, Judgement, Moment, PodUid};
-use tokio::{
-    sync::{Semaphore, SemaphorePermit, watch},
-    task::JoinSet,
-    time::Instant,
-};
+use tidemark_judge::{GateWrite, Judgement, Moment, PodName, PodUid};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use super::{
-    attempts::{Attempts, Written, kind},
+    attempts::{Attempts, Ended, Written, kind},
     fleets::Fleets,
     member::SeenPod,
+    permits::{Permit, Share},
     state::Pods,
 };
 use crate::{
@@ -47,6 +45,9 @@ pub(super) struct Order {
 /// The gates of one fleet to write now.
 pub(super) type Orders = BTreeMap<PodUid, Order>;
 
+/// Pods whose gates cannot be written, and why.
+pub(super) type Failing = BTreeMap<PodName, String>;
+
 /// The orders that follow from a judgement on these pods. An order that stands keeps its time.
 pub(super) fn orders(now: Moment, judgement: &Judgement, pods: &Pods, standing: &Orders) -> Orders {
     let order = |verdict: &tidemark_judge::Verdict| {
@@ -64,14 +65,16 @@ pub(super) struct Writer {
     pub(super) namespace: String,
     pub(super) client: Client,
     pub(super) fleets: Arc<Fleets>,
-    pub(super) permits: Arc<Semaphore>,
+    pub(super) permits: Share,
     pub(super) leadership: Leadership,
+    /// Where to tell of gates that cannot be written.
+    pub(super) failing: watch::Sender<Failing>,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
 }
 
 /// What came of an attempt; None when there was nothing to write any more.
-type Done = (PodUid, Option<Result<Written, kube::Error>>);
+type Done = (PodUid, Option<Ended>);
 
 impl Writer {
     /// Carries out orders as they come.
@@ -85,6 +88,7 @@ impl Writer {
             attempts.retain(|uid, tried| {
                 standing.contains_key(uid) || busy.contains(uid) || tried.is_recent(now)
             });
+            self.tell_of_failures(&standing, &attempts, now);
             for (uid, order) in standing {
                 let tried = attempts.entry(uid.clone()).or_default();
                 if tried.may_write(order.pod.version, kind(&order.write), now) && busy.insert(uid.clone()) {
@@ -96,15 +100,29 @@ impl Writer {
             let retry = retry.min();
             tokio::select! {
                 changed = orders.changed() => if changed.is_err() { return },
-                Some(Ok((uid, result))) = writes.join_next() => {
+                Some(Ok((uid, ended))) = writes.join_next() => {
                     busy.remove(&uid);
-                    if let Some(result) = result {
-                        attempts.entry(uid).or_default().note(result, Instant::now());
+                    if let Some(ended) = ended {
+                        let uneven = rand::rng().random_range(0.5..=1.0);
+                        attempts.entry(uid).or_default().note(ended, Instant::now(), uneven);
                     }
                 }
                 () = until(retry) => {}
             }
         }
+    }
+
+    fn tell_of_failures(&self, standing: &Orders, attempts: &BTreeMap<PodUid, Attempts>, now: Instant) {
+        let failing = standing.iter().filter_map(|(uid, order)| {
+            let error = attempts.get(uid)?.failing(now)?;
+            Some((order.pod.name.clone(), error.to_owned()))
+        });
+        let failing: Failing = failing.collect();
+        self.failing.send_if_modified(|told| {
+            let changed = *told != failing;
+            *told = failing;
+            changed
+        });
     }
 
     fn write(
@@ -113,7 +131,7 @@ impl Writer {
         orders: watch::Receiver<Orders>,
     ) -> impl Future<Output = Done> + Send + use<> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
-        let (permits, fleets) = (Arc::clone(&self.permits), Arc::clone(&self.fleets));
+        let (permits, fleets) = (self.permits.clone(), Arc::clone(&self.fleets));
         let leadership = self.leadership.clone();
         let (clock, metrics, namespace) = (self.clock, Arc::clone(&self.metrics), self.namespace.clone());
         async move {
@@ -121,31 +139,44 @@ impl Writer {
             let Some(order) = orders.borrow().get(&uid).cloned() else { return (uid, None) };
             let result = patch(&pods, &order).await;
             drop(permit);
-            metrics.gate_written(outcome(&result), order.write.open, clock.since(order.at));
-            tell(&namespace, &order, result.as_ref().err());
-            let written = result.map(|pod| {
-                fleets.pod_written(&namespace, &pod);
-                let version = SeenPod::of(&pod).map_or(order.pod.version, |pod| pod.version);
-                Written { version, write: kind(&order.write) }
-            });
-            (uid, Some(written))
+            let error = result.as_ref().err();
+            metrics.gate_written(
+                error.map_or("ok", WriteError::outcome),
+                order.write.open,
+                clock.since(order.at),
+            );
+            tell(&namespace, &order, error);
+            if let Ok(pod) = &result {
+                fleets.pod_written(&namespace, pod);
+            }
+            (uid, Some(ended(&order, result)))
         }
     }
 }
 
 /// A permit, while enough of the lease is left that the write ends before another may lead.
-async fn permit<'a>(permits: &'a Semaphore, leadership: &Leadership) -> Option<SemaphorePermit<'a>> {
+async fn permit(permits: &Share, leadership: &Leadership) -> Permit {
     loop {
         leadership.lasts(WRITE_TIMEOUT).await;
-        // Nobody closes the semaphore.
-        let permit = permits.acquire().await.ok();
+        let permit = permits.acquire().await;
         if leadership.remaining() >= WRITE_TIMEOUT {
             return permit;
         }
     }
 }
 
-fn tell(namespace: &str, order: &Order, error: Option<&kube::Error>) {
+fn ended(order: &Order, result: Result<Pod, WriteError>) -> Ended {
+    match result {
+        Ok(pod) => {
+            let version = SeenPod::of(&pod).map_or(order.pod.version, |pod| pod.version);
+            Ended::Wrote(Written { version, write: kind(&order.write) })
+        }
+        Err(error) if matches!(error.outcome(), "conflict" | "gone") => Ended::Outdated,
+        Err(error) => Ended::Failed(error.to_string()),
+    }
+}
+
+fn tell(namespace: &str, order: &Order, error: Option<&WriteError>) {
     let (pod, open, reason) = (&order.pod.name, order.write.open, order.write.reason);
     match error {
         None => tracing::info!(namespace, %pod, open, %reason, "wrote gate"),
@@ -153,13 +184,36 @@ fn tell(namespace: &str, order: &Order, error: Option<&kube::Error>) {
     }
 }
 
-async fn patch(pods: &Api<Pod>, order: &Order) -> Result<Pod, kube::Error> {
+/// Why a gate was not written.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error(transparent)]
+    Refused(#[from] kube::Error),
+    #[error("no answer within {} s", WRITE_TIMEOUT.as_secs())]
+    Slow,
+}
+
+impl WriteError {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Slow => "timeout",
+            Self::Refused(kube::Error::Api(status)) => match status.code {
+                409 => "conflict",
+                404 => "gone",
+                _ => "refused",
+            },
+            Self::Refused(_) => "error",
+        }
+    }
+}
+
+async fn patch(pods: &Api<Pod>, order: &Order) -> Result<Pod, WriteError> {
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let body = Patch::Strategic(body(order, Timestamp::now()));
     let write = pods.patch_status(order.pod.name.as_str(), &params, &body);
     match tokio::time::timeout(WRITE_TIMEOUT, write).await {
-        Ok(result) => result,
-        Err(elapsed) => Err(kube::Error::Service(Box::new(elapsed))),
+        Ok(result) => Ok(result?),
+        Err(_) => Err(WriteError::Slow),
     }
 }
 
@@ -182,16 +236,6 @@ fn body(order: &Order, now: Timestamp) -> Value {
     json!({ "metadata": metadata, "status": { "conditions": [condition] } })
 }
 
-fn outcome<T>(result: &Result<T, kube::Error>) -> &'static str {
-    match result {
-        Ok(_) => "ok",
-        Err(kube::Error::Api(status)) if status.code == 409 => "conflict",
-        Err(kube::Error::Api(status)) if status.code == 404 => "gone",
-        Err(kube::Error::Service(_)) => "timeout",
-        Err(_) => "error",
-    }
-}
-
 async fn until(instant: Option<Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep_until(instant).await,
@@ -207,13 +251,13 @@ mod tests {
     use kube::{Client, client::Body};
     use serde_json::{Value, json};
     use tidemark_judge::{GateWrite, Judgement, Moment, Reason, Verdict};
-    use tokio::sync::{Semaphore, mpsc, watch};
+    use tokio::sync::{mpsc, watch};
     use tokio_util::sync::CancellationToken;
 
-    use super::{Order, Orders, SeenPod, Writer, body, orders};
+    use super::{Order, Orders, SeenPod, WRITE_TIMEOUT, Writer, body, orders};
     use crate::{
         clock::Clock,
-        freshness::{Fleets, Shared},
+        freshness::{Fleets, Shared, permits::Permits},
         lease::Leadership,
         metrics::Metrics,
         options::Options,
@@ -274,29 +318,48 @@ mod tests {
         Client::new(tower::service_fn(answer), "n")
     }
 
-    fn writer(client: Client, permits: &Arc<Semaphore>) -> Writer {
+    fn writer(client: Client, permits: &Permits, leadership: &Leadership) -> Writer {
         let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new()));
-        let (options, leadership) = (Options::default(), Leadership::alone());
+        let (options, leadership) = (Options::default(), leadership.clone());
         let token = CancellationToken::new();
         let shared = Shared::new(&client, clock, Arc::clone(&metrics), &options, leadership.clone(), token);
         let fleets = Fleets::new(client.clone(), shared, Arc::default());
-        let permits = Arc::clone(permits);
-        Writer { namespace: "n".to_owned(), client, fleets, permits, leadership, clock, metrics }
+        let (permits, failing) = (permits.share("n"), watch::Sender::default());
+        Writer { namespace: "n".to_owned(), client, fleets, permits, leadership, failing, clock, metrics }
     }
 
     #[tokio::test]
     async fn an_order_that_waited_for_its_turn_is_carried_out_as_it_is_then() {
         let (told, mut asked) = mpsc::unbounded_channel();
-        let permits = Arc::new(Semaphore::new(0));
+        let permits = Permits::new(1);
+        let taken = permits.share("another").acquire().await;
         let (orders, seen) = watch::channel(Orders::from([("u".into(), order(true, Some("False")))]));
-        let running = tokio::spawn(writer(server(told), &permits).run(seen));
+        let running = tokio::spawn(writer(server(told), &permits, &Leadership::alone()).run(seen));
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
         orders.send_replace(Orders::from([("u".into(), order(false, Some("True")))]));
-        permits.add_permits(1);
+        drop(taken);
         let patch = asked.recv().await.expect("a write");
         assert_eq!(patch["status"]["conditions"][0]["status"], "False");
+        running.abort();
+    }
+
+    #[tokio::test]
+    async fn no_write_is_begun_with_less_of_the_lease_left_than_it_may_take() {
+        let (told, mut asked) = mpsc::unbounded_channel();
+        let (permits, leadership) = (Permits::new(1), Leadership::standby());
+        let (_orders, seen) = watch::channel(Orders::from([("u".into(), order(false, Some("True")))]));
+        let running = tokio::spawn(writer(server(told), &permits, &leadership).run(seen));
+        for left in [None, Some(Duration::ZERO), Some(WRITE_TIMEOUT - Duration::from_millis(1))] {
+            left.into_iter().for_each(|left| leadership.extend_by(left));
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            assert!(asked.try_recv().is_err(), "{left:?} left");
+        }
+        leadership.extend_by(WRITE_TIMEOUT * 2);
+        assert!(asked.recv().await.is_some());
         running.abort();
     }
 

@@ -15,6 +15,7 @@ mod hashes;
 mod live;
 mod member;
 mod pace;
+mod permits;
 mod policy;
 mod primary;
 mod read_block;

@@ -1,5 +1,7 @@
 //! What the freshness path tells the rest of the operator. Pure.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use tidemark_judge::{Genesis, Judgement, Notice, PodName, PodUid, Reason};
 
@@ -18,6 +20,8 @@ pub struct Snapshot {
     pub sights: Vec<Sight>,
     /// Pods whose processes do not know what the set's protocol asks, in the order of their names.
     pub foreign: Vec<PodName>,
+    /// Pods whose gates cannot be written, and why.
+    pub failing: BTreeMap<PodName, String>,
     /// Why the primary's latest request was not answered, and what to do about it.
     pub primary_error: Option<String>,
     /// Why the primary cannot be reached as the set asks, and what to do about it.
@@ -57,6 +61,7 @@ pub(super) struct Decisions {
     genesis: Option<Genesis>,
     pods: Vec<PodFacts>,
     foreign: Vec<PodName>,
+    failing: Vec<PodName>,
     secret_error: Option<String>,
 }
 
@@ -72,6 +77,7 @@ impl Snapshot {
             genesis: self.judgement.genesis,
             pods: self.pods.clone(),
             foreign: self.foreign.clone(),
+            failing: self.failing.keys().cloned().collect(),
             secret_error: self.secret_error.clone(),
         }
     }

@@ -73,6 +73,12 @@ impl Leadership {
         }
     }
 
+    /// Leads for so long from now on.
+    #[cfg(test)]
+    pub(crate) fn extend_by(&self, left: Duration) {
+        self.extend(now().plus(left));
+    }
+
     /// Leads until `until`, unless it was ended. Only the change of hands wakes those who wait.
     pub(super) fn extend(&self, until: Moment) {
         self.0.send_if_modified(|state| match state {

@@ -151,6 +151,7 @@ pub(super) fn of_judging(snapshot: &Snapshot, objects: &[Trouble]) -> Vec<Findin
     let mut degraded = told(ConditionType::Degraded);
     degraded.extend(objects.iter().map(|Trouble(reason, message)| (*reason, message.clone())));
     degraded.extend(foreign(snapshot));
+    degraded.extend(unwritten(snapshot));
     degraded.extend(stuck);
     let mut observation: Vec<_> = secret(snapshot).into_iter().collect();
     observation.extend(told(ConditionType::ObservationDegraded));
@@ -178,6 +179,14 @@ fn words(notice: &Notice, snapshot: &Snapshot) -> String {
         (Notice::PrimarySilent, Some(error)) => error.clone(),
         _ => notice.to_string(),
     }
+}
+
+/// Gates that cannot be written: what was decided about these pods does not happen.
+fn unwritten(snapshot: &Snapshot) -> Option<(&'static str, String)> {
+    let failing = snapshot.failing.iter().map(|(pod, error)| format!("{pod}: {error}"));
+    let failing: Vec<_> = failing.collect();
+    let message = format!("gates cannot be written, and stay as they are: {}", failing.join("; "));
+    (!failing.is_empty()).then_some(("GateWritesFailing", message))
 }
 
 /// Followers that answer, and do not know what they are asked.
