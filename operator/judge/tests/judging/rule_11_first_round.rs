@@ -210,3 +210,38 @@ fn a_new_leader_finds_the_highest_mark_and_holds_those_that_are_out_to_it() {
         assert_eq!(world.verdict(0).reference, Some(tidemark_judge::BlockNumber(200)));
     }
 }
+
+#[test]
+fn one_who_stood_by_takes_nobody_out_before_all_have_been_heard_again() {
+    let mut world = World::in_sync(3);
+    world.standby_takes_over();
+    let writes = world.writes;
+    world.set_tips(200, &[100, 200, 200]);
+    world.ask_primary();
+    world.ask(0);
+    world.judge();
+    assert_eq!((world.reason(0), world.writes), (Reason::HeldFirstRound, writes));
+    world.rounds(2);
+    assert_eq!(world.reason(0), Reason::Lagging);
+}
+
+/// x-1 was taken out at 200; then the fleet came to 500, and leader and reference are lost together.
+fn lost_at_500(change: impl FnOnce(&mut World)) -> Reason {
+    let mut world = World::in_sync(3);
+    world.set_tips(200, &[200, 100, 200]);
+    world.rounds(2);
+    world.set_tips(500, &[500, 300, 500]);
+    world.rounds(2);
+    world.primary.answers = false;
+    (world.stores[0].answers, world.stores[2].answers) = (false, false);
+    world.stores[1].upstream = Some(300);
+    change(&mut world);
+    world.rounds(12);
+    world.reason(1)
+}
+
+#[test]
+fn one_who_stood_by_knows_the_mark_that_no_gate_tells() {
+    assert_eq!(lost_at_500(World::standby_takes_over), Reason::BelowExitMark);
+    assert_ne!(lost_at_500(World::change_leader), Reason::BelowExitMark, "the gate tells of 200 alone");
+}

@@ -277,6 +277,11 @@ impl World {
     }
 
     /// Another operator takes over: nothing is known but what the objects say.
+    /// One who has judged while another led, and seen the same, becomes the leader.
+    pub(crate) fn standby_takes_over(&mut self) {
+        self.memory = std::mem::take(&mut self.memory).taken_over();
+    }
+
     pub(crate) fn change_leader(&mut self) {
         self.memory = Memory::default();
         self.synced.clear();
