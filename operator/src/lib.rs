@@ -15,6 +15,7 @@ pub mod names;
 pub mod options;
 pub mod queue;
 pub mod reconcile;
+pub mod replace;
 mod scope;
 mod sets;
 

@@ -26,6 +26,10 @@ pub const VOLUME: &str = "data";
 pub const MANAGED_BY_SELECTOR: &str = "app.kubernetes.io/managed-by=tidemark-operator";
 /// The label that holds the name of the set.
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+/// The annotation by which a pod is to be made anew on an empty volume.
+pub const REBUILD: &str = "tidemark.dev/rebuild";
+/// The label in which the StatefulSet's controller says from which revision of the template a pod was made.
+pub const REVISION_LABEL: &str = "controller-revision-hash";
 /// The annotation of a set with which its owner stops reconciling, and never judging: `"true"`.
 pub const PAUSED: &str = "tidemark.dev/paused";
 

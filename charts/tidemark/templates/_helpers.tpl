@@ -38,9 +38,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [tidemark.dev]
   resources: [storereplicasets/status]
   verbs: [patch]
+# Pods are replaced one at a time, once the judge has them out.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  verbs: [list, watch, delete]
 # The operator's own gate condition on the pods of a fleet; never Ready.
 - apiGroups: [""]
   resources: [pods/status]
@@ -48,10 +49,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [""]
   resources: [services, serviceaccounts]
   verbs: [get, list, watch, create, patch, delete]
-# Volumes grow by a patch of their claims.
+# Volumes grow by a patch of their claims, and one whose pod is to be rebuilt goes with it.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
-  verbs: [list, watch, patch]
+  verbs: [list, watch, patch, delete]
 - apiGroups: [apps]
   resources: [statefulsets]
   verbs: [get, list, watch, create, patch, delete]

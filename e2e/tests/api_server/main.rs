@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it finds what it did not expect")]
 
 mod conditions;
+mod controller;
 mod definition;
 mod garbage;
 mod gates;
@@ -11,6 +12,8 @@ mod live;
 mod objects;
 mod ownership;
 mod primary;
+mod recorder;
+mod replacing;
 mod sampling;
 mod volumes;
 mod world;

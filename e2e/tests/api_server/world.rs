@@ -227,7 +227,8 @@ impl World {
     }
 
     pub(crate) async fn gate(&self, ordinal: u32) -> Option<PodCondition> {
-        let conditions = self.pod(ordinal).await.status.unwrap_or_default().conditions.unwrap_or_default();
+        let pod: Option<Pod> = self.api().get_opt(&format!("set-{ordinal}")).await.unwrap();
+        let conditions = pod?.status.unwrap_or_default().conditions.unwrap_or_default();
         conditions.into_iter().find(|condition| condition.type_ == GATE)
     }
 

@@ -9,6 +9,7 @@ mod drain;
 mod pods;
 mod restored;
 mod rights;
+mod rollout;
 mod runner;
 
 use runner::{Story, needs_nodes, shared, story};
@@ -31,6 +32,10 @@ fn main() {
         shared(story("a_fleet_scales_up_and_down_to_nothing_and_back", pods::scaled)),
         needs_nodes("a_node_with_a_lagging_follower_is_drained", drain::with_a_lagging_pod),
         story("a_deleted_fleet_leaves_nothing_but_its_volumes", pods::fleet_deleted),
+        needs_nodes("a_new_template_rolls_out_around_a_follower_that_lags", rollout::during_lag),
+        story("a_new_template_cures_a_fleet_that_cannot_run", rollout::of_a_broken_fleet),
+        story("a_template_that_never_syncs_costs_one_replica", rollout::of_a_bad_template),
+        story("a_replica_is_rebuilt_on_an_empty_volume", rollout::rebuilt),
         story("a_primary_that_lost_its_volume_is_restored_from_its_fleet", restored::from_its_fleet),
         story("an_unreachable_primary_is_named", bad_input::unreachable_primary),
         story("a_wrong_genesis_is_named", bad_input::wrong_genesis),

@@ -21,7 +21,7 @@ use super::{
     round::Rounds,
     sampler::{Answered, Sampler, Target},
     snapshot::{PodFacts, Snapshot},
-    state::{Pods, State},
+    state::{Intents, Pods, State},
 };
 use crate::names::SetKey;
 
@@ -34,6 +34,7 @@ const LONGEST_ANSWER: Duration = Duration::from_secs(1);
 pub(super) struct Inputs {
     pub(super) spec: watch::Receiver<FleetSpec>,
     pub(super) pods: watch::Receiver<Arc<Pods>>,
+    pub(super) intents: watch::Receiver<Arc<Intents>>,
     pub(super) snapshot: watch::Sender<Option<Arc<Snapshot>>>,
     pub(super) orders: watch::Sender<Orders>,
     pub(super) failing: watch::Receiver<Failing>,
@@ -107,6 +108,10 @@ impl Fleet {
             () = changed(&mut self.primary) => self.take_primary(),
             changed = self.inputs.pods.changed() => {
                 self.take_pods();
+                return changed.is_ok();
+            }
+            changed = self.inputs.intents.changed() => {
+                self.state.intents = Arc::clone(&self.inputs.intents.borrow_and_update());
                 return changed.is_ok();
             }
             changed = self.inputs.spec.changed() => {
@@ -223,6 +228,7 @@ impl Fleet {
         let now = self.shared.clock.now();
         let (fleets, namespace) = (&self.fleets, &self.key.namespace);
         let judgement = self.state.judge(now, &self.spec, |pod| fleets.volume(namespace, pod));
+        let pods = PodFacts::of(&self.state.pods, |pod| fleets.volume(namespace, pod));
         // One who stands by is in no hurry.
         for uid in judgement.ask_again.iter().filter(|_| self.leads) {
             if let Some(sampler) = self.samplers.get(uid) {
@@ -235,7 +241,6 @@ impl Fleet {
         }
         let since = judgement.verdicts.iter().map(|verdict| self.shared.clock.wall(verdict.since)).collect();
         let sights = self.state.sights(now, &judgement, self.spec.policy.readmit_lag);
-        let pods = PodFacts::of(&self.state.pods);
         let super::primary::Seen { error: primary_error, secret_error, .. } = self.state.primary.clone();
         let foreign = self.state.foreign();
         let failing = self.inputs.failing.borrow_and_update().clone();

@@ -22,7 +22,7 @@ use super::{
     primary::Primaries,
     roster::{Claim, set_of},
     snapshot::Snapshot,
-    state::Pods,
+    state::{Intents, Pods},
 };
 use crate::{
     clock::Clock,
@@ -110,6 +110,7 @@ struct Known {
 struct Handle {
     spec: watch::Sender<FleetSpec>,
     pods: watch::Sender<Arc<Pods>>,
+    intents: watch::Sender<Arc<Intents>>,
     snapshot: watch::Receiver<Option<Arc<Snapshot>>>,
     _tasks: [AbortOnDropHandle<()>; 2],
 }
@@ -159,6 +160,17 @@ impl Fleets {
         self.known().fleets.keys().cloned().collect()
     }
 
+    /// Has pods of a set judged as ones that are to leave, in place of those that were to before.
+    pub(crate) fn intend(&self, key: &SetKey, intents: Intents) {
+        if let Some(handle) = self.known().fleets.get(key) {
+            handle.intents.send_if_modified(|standing| {
+                let changed = **standing != intents;
+                *standing = Arc::new(intents);
+                changed
+            });
+        }
+    }
+
     /// The latest judgement on a set; None before the first.
     pub fn snapshot(&self, key: &SetKey) -> Option<Arc<Snapshot>> {
         self.known().fleets.get(key)?.snapshot.borrow().clone()
@@ -176,13 +188,21 @@ impl Fleets {
     fn start(self: &Arc<Self>, key: &SetKey, spec: FleetSpec, pods: Arc<Pods>) -> Handle {
         let (spec, spec_seen) = watch::channel(spec);
         let (pods, pods_seen) = watch::channel(pods);
+        let (intents, intents_seen) = watch::channel(Arc::default());
         let (snapshot, snapshot_seen) = watch::channel(None);
         let (orders, orders_seen) = watch::channel(Orders::default());
         let (failing, failing_seen) = watch::channel(Failing::new());
-        let inputs = Inputs { spec: spec_seen, pods: pods_seen, snapshot, orders, failing: failing_seen };
+        let inputs = Inputs {
+            spec: spec_seen,
+            pods: pods_seen,
+            intents: intents_seen,
+            snapshot,
+            orders,
+            failing: failing_seen,
+        };
         let fleet = Fleet::new(key.clone(), Arc::clone(&self.shared), Arc::clone(self), inputs);
         let tasks = [tokio::spawn(fleet.run()), tokio::spawn(self.writer(key, failing).run(orders_seen))];
-        Handle { spec, pods, snapshot: snapshot_seen, _tasks: tasks.map(AbortOnDropHandle::new) }
+        Handle { spec, pods, intents, snapshot: snapshot_seen, _tasks: tasks.map(AbortOnDropHandle::new) }
     }
 
     fn writer(self: &Arc<Self>, key: &SetKey, failing: watch::Sender<Failing>) -> Writer {

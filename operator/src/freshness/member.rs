@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt as _;
 use tidemark_judge::{ContainerId, GateSeen, PodName, PodUid};
 
 use super::trouble::{Trouble, trouble};
-use crate::names::{CONTAINER, GATE, VOLUME};
+use crate::names::{CONTAINER, GATE, REBUILD, REVISION_LABEL, VOLUME};
 
 /// What of a pod counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,13 @@ pub(super) struct SeenPod {
     pub(super) ended: bool,
     pub(super) gate: GateSeen,
     pub(super) trouble: Option<Trouble>,
+    /// The revision of the template it was made from.
+    pub(super) revision: Option<String>,
+    /// Whether it is to be rebuilt.
+    pub(super) rebuild: bool,
+    pub(super) created: Option<Timestamp>,
+    /// When `Ready` last changed.
+    pub(super) ready_changed: Option<Timestamp>,
     /// The gate's status as written, to tell a change of status from a change of words.
     pub(super) gate_status: Option<String>,
 }
@@ -50,6 +58,12 @@ impl SeenPod {
             ended: has_ended(pod),
             gate: gate.map(seen_gate).unwrap_or_default(),
             trouble: trouble(pod),
+            revision: pod.labels().get(REVISION_LABEL).cloned(),
+            rebuild: pod.annotations().get(REBUILD).is_some_and(|value| value != "false"),
+            created: pod.metadata.creation_timestamp.as_ref().map(|created| created.0),
+            ready_changed: condition(pod, "Ready")
+                .and_then(|ready| ready.last_transition_time.as_ref())
+                .map(|changed| changed.0),
             gate_status: gate.map(|gate| gate.status.clone()),
         })
     }

@@ -34,7 +34,8 @@ pub use policy::FleetSpec;
 pub use primary::{PrimaryAt, TlsSecrets};
 pub use roster::{watch_claims, watch_pods};
 pub use sight::Sight;
-pub use snapshot::{PodFacts, Snapshot};
+pub use snapshot::{Claim, PodFacts, Snapshot};
 pub use trouble::Trouble;
 
 pub(crate) use announce::{Announcement, set_reference};
+pub(crate) use state::Intents;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use tidemark_judge::{Genesis, Judgement, Notice, PodName, PodUid, Reason};
+use tidemark_judge::{Genesis, Judgement, Notice, PodName, PodUid, Reason, VolumeUid};
 
-use super::{sight::Sight, state::Pods, trouble::Trouble};
+use super::{member::SeenPod, sight::Sight, state::Pods, trouble::Trouble};
 
 /// The latest judgement on a set, with what it was based on.
 #[derive(Clone, Debug, Default)]
@@ -28,8 +28,8 @@ pub struct Snapshot {
     pub secret_error: Option<String>,
 }
 
-/// What the status says of a pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the rest of the operator knows of a pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodFacts {
     /// Its name.
     pub name: String,
@@ -37,15 +37,52 @@ pub struct PodFacts {
     pub ready: bool,
     /// What keeps it from starting.
     pub trouble: Option<Trouble>,
+    /// Its UID.
+    pub uid: String,
+    /// Its version as judged, for preconditions.
+    pub resource_version: String,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// The revision of the template it was made from.
+    pub revision: Option<String>,
+    /// Whether it is to be made anew on an empty volume.
+    pub rebuild: bool,
+    /// What holds its data; None when the data goes with the pod, or what held it is gone.
+    pub claim: Option<Claim>,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// When it last became Ready or ceased to be.
+    pub ready_changed: Option<Timestamp>,
+}
+
+/// A claim as known at the time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
 }
 
 impl PodFacts {
     /// The facts of these pods, in the order of their names.
-    pub(super) fn of(pods: &Pods) -> Vec<Self> {
-        let facts = |pod: &super::member::SeenPod| Self {
+    pub(super) fn of(pods: &Pods, volume: impl Fn(&SeenPod) -> VolumeUid) -> Vec<Self> {
+        let claim = |pod: &SeenPod| {
+            let (name, uid) = (pod.claim.clone()?, volume(pod));
+            (uid.as_str() != pod.uid.as_str()).then(|| Claim { name, uid: uid.to_string() })
+        };
+        let facts = |pod: &SeenPod| Self {
             name: pod.name.to_string(),
             ready: pod.ready && !pod.terminating && !pod.ended,
             trouble: pod.trouble.clone(),
+            uid: pod.uid.to_string(),
+            resource_version: pod.resource_version.clone(),
+            terminating: pod.terminating,
+            revision: pod.revision.clone(),
+            rebuild: pod.rebuild,
+            claim: claim(pod),
+            created: pod.created,
+            ready_changed: pod.ready_changed,
         };
         let mut facts: Vec<_> = pods.values().map(facts).collect();
         facts.sort_by(|a, b| a.name.cmp(&b.name));
@@ -75,12 +112,17 @@ impl Snapshot {
             verdicts: verdicts.collect(),
             notices: notices.collect(),
             genesis: self.judgement.genesis,
-            pods: self.pods.clone(),
+            pods: self.pods.iter().map(unversioned).collect(),
             foreign: self.foreign.clone(),
             failing: self.failing.keys().cloned().collect(),
             secret_error: self.secret_error.clone(),
         }
     }
+}
+
+/// A pod without what changes with each write to it.
+fn unversioned(pod: &PodFacts) -> PodFacts {
+    PodFacts { resource_version: String::new(), ..pod.clone() }
 }
 
 /// The pods a notice names.

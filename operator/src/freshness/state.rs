@@ -6,7 +6,8 @@ use std::{
 };
 
 use tidemark_judge::{
-    ContainerId, Judgement, Member, Memory, Moment, Observed, PodName, PodUid, Sample, VolumeUid, judge,
+    ContainerId, Intent, Judgement, Member, Memory, Moment, Observed, PodName, PodUid, Sample, VolumeUid,
+    judge,
 };
 
 use super::{
@@ -20,11 +21,15 @@ use super::{
 /// The pods of one set, by UID.
 pub(super) type Pods = BTreeMap<PodUid, SeenPod>;
 
+/// What is to be done with pods, by UID.
+pub(crate) type Intents = BTreeMap<PodUid, Intent>;
+
 /// Everything known of one fleet.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) pods: Arc<Pods>,
     pub(super) primary: Seen,
+    pub(super) intents: Arc<Intents>,
     samples: BTreeMap<PodUid, Sample>,
     /// Pods whose process knows nothing of what it is asked.
     foreign: BTreeSet<PodUid>,
@@ -111,7 +116,7 @@ impl State {
             container: pod.container.clone(),
             ready: pod.ready,
             terminating: pod.terminating,
-            intent: None,
+            intent: self.intents.get(&pod.uid).copied(),
             gate: pod.gate.clone(),
             sample: self.samples.get(&pod.uid).cloned(),
         }

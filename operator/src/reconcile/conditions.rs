@@ -11,6 +11,7 @@ use super::validate::Rejection;
 use crate::{
     api::{Mode, StoreReplicaSet},
     freshness::{PodFacts, Snapshot},
+    replace::Progress,
 };
 
 const PAUSED: &str =
@@ -20,7 +21,7 @@ const PAUSED: &str =
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// The cluster has what the spec asks for, or is told to.
-    Applied(Box<StatefulSet>),
+    Applied(Box<StatefulSet>, Progress),
     /// Only a change by the owner helps.
     Rejected(Rejection),
     /// The owner wants nothing to be done.
@@ -87,7 +88,7 @@ fn floor(set: &StoreReplicaSet) -> usize {
 
 fn accepted(outcome: &Outcome) -> Finding {
     match outcome {
-        Outcome::Applied(_) => Finding::new("Accepted", true, "Accepted", "the spec is followed"),
+        Outcome::Applied(..) => Finding::new("Accepted", true, "Accepted", "the spec is followed"),
         Outcome::Rejected(rejection) => Finding::new("Accepted", false, rejection.reason, &rejection.message),
         Outcome::Paused => Finding::unknown("Accepted", "Paused", PAUSED),
         Outcome::Failed(why) => Finding::unknown("Accepted", "ReconcileFailed", why),
@@ -95,14 +96,17 @@ fn accepted(outcome: &Outcome) -> Finding {
 }
 
 fn progress(set: &StoreReplicaSet, outcome: &Outcome, pods: &[PodFacts]) -> Finding {
-    let statefulset = match outcome {
+    let (statefulset, progress) = match outcome {
         Outcome::Rejected(rejection) => {
             return Finding::new("Progressing", false, rejection.reason, &rejection.message);
         }
         Outcome::Paused => return Finding::unknown("Progressing", "Paused", PAUSED),
         Outcome::Failed(why) => return Finding::new("Progressing", true, "ReconcileFailed", why),
-        Outcome::Applied(statefulset) => statefulset,
+        Outcome::Applied(statefulset, progress) => (statefulset, progress),
     };
+    if let Some(stalled) = &progress.stalled {
+        return Finding::new("Progressing", false, "RolloutStalled", stalled);
+    }
     if let Some(stuck) = troubles(pods) {
         return Finding::new("Progressing", false, "FollowerNotStarting", stuck);
     }
@@ -115,8 +119,11 @@ fn progress(set: &StoreReplicaSet, outcome: &Outcome, pods: &[PodFacts]) -> Find
             format!("all {updated} replicas run the present template"),
         );
     }
-    let message =
+    let mut message =
         format!("{updated} of {} replicas run the present template, {existing} exist", set.spec.replicas);
+    if let Some(waiting) = &progress.waiting {
+        message.push_str(&format!("; {waiting}"));
+    }
     Finding::new("Progressing", true, "RollingOut", message)
 }
 

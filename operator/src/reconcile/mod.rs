@@ -20,6 +20,7 @@ mod wanted;
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{Client, runtime::controller::Action};
 use tokio::time::Instant;
 
@@ -36,9 +37,10 @@ use self::{
 };
 use crate::{
     api::{StoreReplicaSet, StoreReplicaSetStatus},
-    freshness::{Announcement, Fleets, set_reference},
+    freshness::{Announcement, Fleets, Intents, set_reference},
     metrics::Metrics,
     names::{self, SetKey},
+    replace::{self, Fleet, Progress, ReplaceError, Told},
 };
 
 /// The longest one call of the API server may take.
@@ -72,6 +74,9 @@ pub enum Error {
     /// An object could not be applied.
     #[error(transparent)]
     Apply(#[from] apply::ApplyError),
+    /// A pod could not be deleted.
+    #[error(transparent)]
+    Replace(#[from] ReplaceError),
     /// The status could not be written.
     #[error(transparent)]
     Status(#[from] status::StatusError),
@@ -122,24 +127,53 @@ async fn make(
     context: &Context,
     ledger: &mut Ledger,
 ) -> Result<(Outcome, Option<Instant>), Error> {
+    // Who is out to be replaced returns while nothing is.
+    let idle = |outcome| {
+        context.fleets.intend(key, Intents::default());
+        Ok((outcome, None))
+    };
     if names::is_paused(set) {
-        return Ok((Outcome::Paused, None));
+        return idle(Outcome::Paused);
     }
     let observed = observe::observe(&context.client, &context.watched, key).await?;
+    let snapshot = context.fleets.snapshot(key);
+    let replicas = replace::target(set, observed.statefulset.as_ref(), snapshot.as_deref());
     let objects = match validate::validate(set, &observed, &context.rules) {
-        Ok(valid) => build::build(&valid),
-        Err(rejection) => return Ok((Outcome::Rejected(rejection), None)),
+        Ok(valid) => build::build(&valid, replicas),
+        Err(rejection) => return idle(Outcome::Rejected(rejection)),
     };
     let applied = match apply::apply(&context.client, key, &observed, objects, ledger).await {
         Ok(applied) => applied,
         Err(error) => match error.rejection() {
-            Some(rejection) => return Ok((Outcome::Rejected(rejection), None)),
+            Some(rejection) => return idle(Outcome::Rejected(rejection)),
             None => return Err(error.into()),
         },
     };
     let uid = set.metadata.uid.as_deref();
     orphans::delete(&context.client, &context.watched, key, uid, &applied.ids).await?;
-    Ok((Outcome::Applied(Box::new(applied.statefulset)), applied.again))
+    let (progress, again) = replace(set, key, context, &applied.statefulset).await?;
+    let again = again.into_iter().chain(applied.again).min();
+    Ok((Outcome::Applied(Box::new(applied.statefulset), progress), again))
+}
+
+/// Asks the judge to let go who is to leave, and deletes who has left.
+async fn replace(
+    set: &StoreReplicaSet,
+    key: &SetKey,
+    context: &Context,
+    statefulset: &StatefulSet,
+) -> Result<(Progress, Option<Instant>), Error> {
+    let Some(snapshot) = context.fleets.snapshot(key) else { return Ok((Progress::default(), None)) };
+    let fleet = Fleet::of(set, statefulset, &snapshot);
+    let plan = replace::plan(&fleet, set.spec.rollout.progress_deadline.get(), Timestamp::now());
+    context.fleets.intend(key, plan.intents);
+    let done = replace::carry_out(&context.client, key, &plan.steps).await?;
+    for Told { reason, note } in done.told {
+        let about = set_reference(key, set.metadata.uid.as_deref().unwrap_or_default());
+        context.fleets.tell(Announcement { about, warning: false, reason: reason.into(), note });
+    }
+    let again = if done.outdated { Some(FIRST_RETRY) } else { plan.again };
+    Ok((plan.progress, again.map(|after| Instant::now() + after)))
 }
 
 /// What is wrong with objects that were accepted all the same.

@@ -42,8 +42,16 @@ fn trouble(was: Option<&Condition>, now: &Condition) -> Option<News> {
     changed.then(|| tell(raised, &now.reason, &now.message))
 }
 
-/// Being paused and going on; a follower that does not start is told of as a trouble.
+/// Being paused and going on, and a rollout that goes no further or is done; a follower that does not start is told of as
+/// a trouble.
 fn progress(was: Option<&Condition>, now: &Condition) -> Option<News> {
+    let entered = |reason: &str| now.reason == reason && was.is_some_and(|was| was.reason != reason);
+    if entered("RolloutStalled") {
+        return Some(tell(true, "RolloutStalled", &now.message));
+    }
+    if entered("RolledOut") && was.is_some_and(|was| was.reason != "Paused") {
+        return Some(tell(false, "RolledOut", &now.message));
+    }
     let paused = now.reason == "Paused";
     let was_paused = was.is_some_and(|was| was.reason == "Paused");
     (paused != was_paused).then(|| tell(false, if paused { "Paused" } else { "Resumed" }, &now.message))

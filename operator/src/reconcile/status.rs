@@ -59,7 +59,7 @@ pub(super) fn status(
         return StoreReplicaSetStatus { observed_generation, conditions, ..before };
     };
     let mut findings = of_objects(set, outcome, &snapshot.pods);
-    if let (Outcome::Applied(_), Some((reason, message))) = (outcome, conditions::remark(set, snapshot)) {
+    if let (Outcome::Applied(..), Some((reason, message))) = (outcome, conditions::remark(set, snapshot)) {
         for accepted in findings.iter_mut().filter(|finding| finding.type_ == "Accepted") {
             (accepted.reason, accepted.message) = (reason.to_owned(), message.clone());
         }
@@ -197,6 +197,7 @@ mod tests {
             conditions::{Outcome, Trouble},
             validate::Rejection,
         },
+        replace::Progress,
     };
 
     /// The status that follows on the one the set has.
@@ -223,7 +224,7 @@ mod tests {
     fn applied(status: Value) -> Outcome {
         let found = json!({ "metadata": { "generation": 5 }, "status": status });
         let found: StatefulSet = serde_json::from_value(found).expect("a StatefulSet");
-        Outcome::Applied(Box::new(found))
+        Outcome::Applied(Box::new(found), Progress::default())
     }
 
     fn done() -> Outcome {
@@ -231,7 +232,7 @@ mod tests {
     }
 
     fn pods(ready: [bool; 2]) -> Snapshot {
-        let pods = ready.map(|ready| PodFacts { name: "a".to_owned(), ready, trouble: None });
+        let pods = ready.map(|ready| PodFacts { name: "a".to_owned(), ready, ..PodFacts::default() });
         Snapshot { pods: pods.into(), ..Snapshot::default() }
     }
 

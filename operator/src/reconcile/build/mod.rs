@@ -49,8 +49,8 @@ pub(super) struct Objects {
     pub(super) statefulset: StatefulSet,
 }
 
-/// Renders the objects of a valid set.
-pub(super) fn build(valid: &Valid<'_>) -> Objects {
+/// Renders the objects of a valid set; `replicas` is how many the StatefulSet is to have now.
+pub(super) fn build(valid: &Valid<'_>, replicas: u32) -> Objects {
     let set = valid.set;
     Objects {
         account: account::account(set),
@@ -58,7 +58,7 @@ pub(super) fn build(valid: &Valid<'_>) -> Objects {
         read: services::read(set),
         budget: set.spec.disruption_budget.create.then(|| budget::budget(set)),
         policy: set.spec.network_policy.create.then(|| network::policy(set, valid.operator_namespace)),
-        statefulset: statefulset::statefulset(valid),
+        statefulset: statefulset::statefulset(valid, replicas),
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
         let set = set(spec);
         let rules = Rules { namespace: Some("tidemark-system".to_owned()), ..Rules::default() };
         let valid = validate(&set, observed, &rules).expect("valid");
-        let objects = build(&valid);
+        let objects = build(&valid, set.spec.replicas);
         let mut statefulset = serde_json::to_value(&objects.statefulset).expect("JSON");
         let annotations = statefulset["metadata"]["annotations"].as_object_mut().expect("annotations");
         assert!(annotations.remove(recorded::ANNOTATION).is_some());
@@ -204,7 +204,7 @@ mod tests {
         let nothing = Observed::default();
         let rules = Rules::default();
         let valid = validate(&set, &nothing, &rules).expect("valid");
-        let mut statefulset = build(&valid).statefulset;
+        let mut statefulset = build(&valid, set.spec.replicas).statefulset;
         let mut template = statefulset.spec.clone().expect("spec").template;
         template.spec.as_mut().expect("spec").termination_grace_period_seconds = Some(777);
         recorded::record(&mut statefulset, &set, &template);

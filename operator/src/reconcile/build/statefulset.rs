@@ -20,20 +20,21 @@ use crate::{
     names::{self, VOLUME},
 };
 
-/// Renders the StatefulSet, with the template found if the spec that made it is as it was.
-pub(super) fn statefulset(valid: &Valid<'_>) -> StatefulSet {
+/// Renders the StatefulSet, with the template found if the spec that made it is as it was. Its pods are deleted by this
+/// operator alone, but for the last ones when `replicas` is less.
+pub(super) fn statefulset(valid: &Valid<'_>, replicas: u32) -> StatefulSet {
     let set = valid.set;
     let name = super::set_name(set);
     let template = recorded::template(valid.statefulset, set).unwrap_or_else(|| valid.template.clone());
     let mut statefulset = StatefulSet {
         metadata: super::meta(set, name.to_owned()),
         spec: Some(StatefulSetSpec {
-            replicas: i32::try_from(set.spec.replicas).ok(),
+            replicas: i32::try_from(replicas).ok(),
             selector: LabelSelector { match_labels: Some(names::labels(name)), ..LabelSelector::default() },
             service_name: Some(names::peers_service(name)),
             pod_management_policy: Some("Parallel".to_owned()),
             update_strategy: Some(StatefulSetUpdateStrategy {
-                type_: Some("RollingUpdate".to_owned()),
+                type_: Some("OnDelete".to_owned()),
                 rolling_update: None,
             }),
             persistent_volume_claim_retention_policy: Some(retention(&set.spec.storage)),
