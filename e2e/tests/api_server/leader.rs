@@ -241,7 +241,7 @@ async fn a_lease_that_is_deleted_is_made_again_by_its_holder_and_hands_nothing_o
 async fn a_leader_whose_renewals_are_refused_ends_and_another_takes_over() {
     let world = world("refused-lease").await;
     let refuses = Arc::new(AtomicBool::new(false));
-    let client = refusing(world.client.clone(), Arc::clone(&refuses));
+    let client = refusing(world.client.clone(), "/leases", Arc::clone(&refuses));
     let first = Elected::start(client, options(&world.namespace, "first", SHORT));
     leads(&world, "first").await;
     let _second = Elected::start(world.client.clone(), options(&world.namespace, "second", SHORT));
@@ -251,15 +251,31 @@ async fn a_leader_whose_renewals_are_refused_ends_and_another_takes_over() {
     leads(&world, "second").await;
 }
 
-/// The same client, whose writes of leases are refused when that is said.
-fn refusing(client: Client, refuses: Arc<AtomicBool>) -> Client {
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_that_cannot_be_written_are_told_of_and_written_once_they_can_be() {
+    let world = world("unwritable").await;
+    let refuses = Arc::new(AtomicBool::new(true));
+    let client = refusing(world.client.clone(), "/pods/", Arc::clone(&refuses));
+    let options = Options { leader_elect: false, ..options(&world.namespace, "only", LONG) };
+    let _only = Elected::start(client, options);
+    advance(&world, &[0, 1], 110);
+    let message = world.condition_is("Degraded", "True", "GateWritesFailing").await;
+    assert!(message.contains("set-2: ") && message.contains("no rights here"), "{message}");
+    assert_eq!(world.gate(2).await.unwrap().status, "True");
+    refuses.store(false, Ordering::SeqCst);
+    world.gate_is(2, "False", "Lagging").await;
+    world.condition_is("Degraded", "False", "AsExpected").await;
+}
+
+/// The same client, whose writes under `path` are refused when that is said.
+fn refusing(client: Client, path: &'static str, refuses: Arc<AtomicBool>) -> Client {
     let namespace = client.default_namespace().to_owned();
     let service = tower::service_fn(move |request: http::Request<Body>| {
-        let is_renewal = request.method() != http::Method::GET && request.uri().path().contains("/leases");
-        let (client, refused) = (client.clone(), is_renewal && refuses.load(Ordering::SeqCst));
+        let concerned = request.method() != http::Method::GET && request.uri().path().contains(path);
+        let (client, refused) = (client.clone(), concerned && refuses.load(Ordering::SeqCst));
         async move {
             if refused {
-                let status = json!({ "kind": "Status", "code": 403, "status": "Failure", "message": "no" });
+                let status = json!({ "kind": "Status", "code": 403, "status": "Failure", "message": "no rights here" });
                 let body = Body::from(serde_json::to_vec(&status).unwrap());
                 return Ok(http::Response::builder().status(403).body(body).unwrap());
             }
