@@ -171,7 +171,9 @@ impl Default for Options {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::{Cli, Command};
 
     #[test]
     fn a_namespace_named_twice_is_served_once_and_an_empty_name_is_none() {
@@ -182,6 +184,27 @@ mod tests {
         assert_eq!(scopes(&[]), [None].into());
         assert_eq!(scopes(&[""]), [None].into());
         assert_eq!(scopes(&["b", "a", "b"]), [Some("a".to_owned()), Some("b".to_owned())].into());
+    }
+
+    #[test]
+    fn what_all_sets_must_keep_to_is_said_by_flags() {
+        let args = [
+            "tidemark-operator",
+            "run",
+            "--allowed-primary=*.chain.svc,10.0.0.0/8",
+            "--pod-namespace=system",
+        ];
+        let Command::Run(options) = Cli::try_parse_from(args).expect("flags").command else {
+            panic!("not run")
+        };
+        let rules = options.rules();
+        assert_eq!(rules.namespace.as_deref(), Some("system"));
+        assert_eq!(rules.aim.refusal("http://primary:1", Some("chain")), None);
+        assert_eq!(rules.aim.refusal("http://10.1.1.1:1", Some("other")), None);
+        let refusal = rules.aim.refusal("http://primary:1", Some("other")).expect("refused");
+        assert!(refusal.contains("--allowed-primary"), "{refusal}");
+        let bad = Cli::try_parse_from(["tidemark-operator", "run", "--allowed-primary=10.0.0.0/99"]);
+        assert!(bad.expect_err("refused").to_string().contains("10.0.0.0/99"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod leader;
 mod live;
 mod objects;
 mod ownership;
+mod pod_templates;
 mod primary;
 mod recorder;
 mod replacing;

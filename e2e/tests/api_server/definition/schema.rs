@@ -64,13 +64,18 @@ fn walk(schema: &JSONSchemaProps, path: &str, look: &mut impl FnMut(&str, &JSONS
 fn of_number(path: &str, schema: &JSONSchemaProps) -> Vec<Bound> {
     let bound = |bound: f64, beyond: f64, words: &str| Bound {
         path: path.to_owned(),
-        outside: json!(beyond as i64),
-        message: format!("should be {words} than or equal to {}", bound as i64),
-        inside: vec![json!(bound as i64)],
+        outside: json!(whole(beyond)),
+        message: format!("should be {words} than or equal to {}", whole(bound)),
+        inside: vec![json!(whole(bound))],
     };
     let least = schema.minimum.map(|least| bound(least, least - 1.0, "greater"));
     let most = schema.maximum.map(|most| bound(most, most + 1.0, "less"));
     least.into_iter().chain(most).collect()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the schema holds the bounds of integers as floats")]
+fn whole(bound: f64) -> i64 {
+    bound as i64
 }
 
 fn of_size(path: &str, schema: &JSONSchemaProps) -> Vec<Bound> {
