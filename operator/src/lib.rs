@@ -10,6 +10,7 @@ pub mod clock;
 mod descriptors;
 pub mod freshness;
 pub mod lease;
+mod link;
 pub mod metrics;
 pub mod names;
 pub mod options;

@@ -16,7 +16,7 @@ use prometheus_client::{
     },
     registry::{Metric, Registry, Unit},
 };
-use tidemark_judge::{Judgement, Verdict};
+use tidemark_judge::{Judgement, PodName, Reason, Verdict};
 
 use crate::names::SetKey;
 
@@ -83,8 +83,8 @@ pub struct Metrics {
     status_writes: Counter,
     leader: Gauge,
     lease_attempts: Family<Outcome, Counter>,
-    /// The series of each set's replicas, to end those that hold no longer.
-    shown: Mutex<BTreeMap<SetKey, Vec<Reasoned>>>,
+    /// What is shown of each set, to change only what changes.
+    shown: Mutex<BTreeMap<SetKey, Shown>>,
 }
 
 impl Metrics {
@@ -245,48 +245,39 @@ impl Metrics {
         self.leader.set(leads.into());
     }
 
-    /// A set was judged.
+    /// A set was judged. Most judgements say what the one before said, and cost no more than seeing that.
     pub fn judged(&self, key: &SetKey, judgement: &Judgement) {
-        let set = Set { namespace: key.namespace.clone(), set: key.name.clone() };
-        set_or_end(&self.fleet_tip, &set, judgement.fleet_tip.map(|tip| tip.0));
-        set_or_end(&self.proven_tip, &set, judgement.proven_tip.map(|tip| tip.0));
-        let series: Vec<_> = judgement.verdicts.iter().map(|verdict| self.show(key, verdict)).collect();
-        self.keep_only(key, series);
-    }
-
-    fn show(&self, key: &SetKey, verdict: &Verdict) -> Reasoned {
-        let series = Reasoned {
-            namespace: key.namespace.clone(),
-            set: key.name.clone(),
-            pod: verdict.pod.to_string(),
-            reason: verdict.reason.as_str(),
-        };
-        self.serves.get_or_create(&series).set(verdict.serves.into());
-        set_or_end(&self.lag, &series.replica(), verdict.lag);
-        series
+        let now = Shown::of(judgement);
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.get(key) != Some(&now) {
+            let before = shown.insert(key.clone(), now.clone()).unwrap_or_default();
+            self.show(key, &before, &now);
+        }
     }
 
     /// Ends the series of a set that is gone.
     pub fn forget(&self, key: &SetKey) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = shown.remove(key) {
+            self.show(key, &before, &Shown::default());
+        }
         let set = Set { namespace: key.namespace.clone(), set: key.name.clone() };
-        self.fleet_tip.remove(&set);
-        self.proven_tip.remove(&set);
         self.gate_writes_failing.remove(&set);
-        self.keep_only(key, Vec::new());
     }
 
-    fn keep_only(&self, key: &SetKey, series: Vec<Reasoned>) {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = shown.insert(key.clone(), series).unwrap_or_default();
-        let now = shown.get(key).map(Vec::as_slice).unwrap_or_default();
-        for ended in before.iter().filter(|ended| !now.contains(ended)) {
-            self.serves.remove(ended);
-            if !now.iter().any(|series| series.pod == ended.pod) {
-                self.lag.remove(&ended.replica());
+    fn show(&self, key: &SetKey, before: &Shown, now: &Shown) {
+        let set = Set { namespace: key.namespace.clone(), set: key.name.clone() };
+        set_or_end(&self.fleet_tip, &set, now.fleet_tip);
+        set_or_end(&self.proven_tip, &set, now.proven_tip);
+        for replica in before.replicas.iter().filter(|ended| !now.has(ended)) {
+            self.serves.remove(&replica.reasoned(&set));
+            if !now.replicas.iter().any(|kept| kept.pod == replica.pod) {
+                self.lag.remove(&replica.labels(&set));
             }
         }
-        if now.is_empty() {
-            shown.remove(key);
+        for replica in &now.replicas {
+            self.serves.get_or_create(&replica.reasoned(&set)).set(replica.serves.into());
+            set_or_end(&self.lag, &replica.labels(&set), replica.lag);
         }
     }
 
@@ -307,10 +298,51 @@ impl Default for Metrics {
     }
 }
 
-impl Reasoned {
-    fn replica(&self) -> Replica {
-        let Self { namespace, set, pod, .. } = self.clone();
-        Replica { namespace, set, pod }
+/// What is shown of a set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Shown {
+    fleet_tip: Option<u32>,
+    proven_tip: Option<u32>,
+    replicas: Vec<ShownReplica>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ShownReplica {
+    pod: PodName,
+    reason: Reason,
+    serves: bool,
+    lag: Option<u32>,
+}
+
+impl Shown {
+    fn of(judgement: &Judgement) -> Self {
+        Self {
+            fleet_tip: judgement.fleet_tip.map(|tip| tip.0),
+            proven_tip: judgement.proven_tip.map(|tip| tip.0),
+            replicas: judgement.verdicts.iter().map(ShownReplica::of).collect(),
+        }
+    }
+
+    /// Whether the series of a replica and its reason goes on.
+    fn has(&self, other: &ShownReplica) -> bool {
+        self.replicas.iter().any(|replica| replica.pod == other.pod && replica.reason == other.reason)
+    }
+}
+
+impl ShownReplica {
+    fn of(verdict: &Verdict) -> Self {
+        let Verdict { pod, reason, serves, lag, .. } = verdict;
+        Self { pod: pod.clone(), reason: *reason, serves: *serves, lag: *lag }
+    }
+
+    fn labels(&self, set: &Set) -> Replica {
+        let Set { namespace, set } = set.clone();
+        Replica { namespace, set, pod: self.pod.to_string() }
+    }
+
+    fn reasoned(&self, set: &Set) -> Reasoned {
+        let Replica { namespace, set, pod } = self.labels(set);
+        Reasoned { namespace, set, pod, reason: self.reason.as_str() }
     }
 }
 

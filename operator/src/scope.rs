@@ -25,9 +25,12 @@ use crate::{
     names::{MANAGED_BY_SELECTOR, SetKey},
     options::Options,
     queue::Queue,
-    reconcile::{Context, Memory, Watched, reconcile, retry},
+    reconcile::{Context, Memory, Watched, compact, reconcile, retry},
     sets::Sets,
 };
+
+/// How many objects are read at once: decoded they weigh several times what is kept of them.
+const PAGE: u32 = 50;
 
 /// What a scope is made from.
 pub(crate) struct Scope {
@@ -169,8 +172,9 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + DeserializeOwned + 'static,
     K::DynamicType: Eq + Hash,
 {
-    let events = watcher(api, watcher::Config::default().labels(MANAGED_BY_SELECTOR));
-    let touched = events.default_backoff().reflect(writer).touched_objects();
+    let config = watcher::Config::default().labels(MANAGED_BY_SELECTOR).page_size(PAGE);
+    let events = watcher(api, config);
+    let touched = events.default_backoff().modify(compact).reflect(writer).touched_objects();
     pin_mut!(touched);
     while let Some(object) = touched.next().await {
         match object {

@@ -80,7 +80,11 @@ impl Sets {
 
     fn read(&self, DeserializeGuard(set): Guarded) -> Option<StoreReplicaSet> {
         match set {
-            Ok(set) => Some(set),
+            Ok(mut set) => {
+                // Nobody here asks who owns which field of a set, and by the thousand that is most of what is kept.
+                set.metadata.managed_fields = None;
+                Some(set)
+            }
             Err(unreadable) => {
                 self.tell(&unreadable);
                 self.last_read(&unreadable)

@@ -8,7 +8,7 @@ use tidemark_wire::{
     rpc::api_client::ApiClient,
     v1::{TipsRequest, replica_client::ReplicaClient},
 };
-use tonic::{Code, Response, Status, metadata::MetadataMap, transport::Channel};
+use tonic::{Code, Response, Status, body::Body, client::GrpcService, metadata::MetadataMap};
 
 use super::answer::{self, Asked};
 use crate::clock::Clock;
@@ -17,6 +17,17 @@ use crate::clock::Clock;
 pub(super) const ANSWER_LIMIT: usize = 64 * 1024;
 /// In which a store may say how many more requests it takes now.
 const REMAINING: &str = "x-ratelimit-remaining";
+
+/// How requests travel.
+pub(super) trait Transport:
+    Clone + GrpcService<Body, ResponseBody = Body, Error: Into<Box<dyn Error + Send + Sync>>>
+{
+}
+
+impl<T> Transport for T where
+    T: Clone + GrpcService<Body, ResponseBody = Body, Error: Into<Box<dyn Error + Send + Sync>>>
+{
+}
 
 /// What a store speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,32 +87,32 @@ impl From<Status> for AskError {
     }
 }
 
-/// Asks over `channel` and waits at most `limit`.
+/// Asks over `transport` and waits at most `limit`.
 pub(super) async fn ask(
     protocol: Protocol,
-    channel: &Channel,
+    transport: &impl Transport,
     clock: Clock,
     asked: &Asked,
     limit: Duration,
 ) -> Result<Answer, AskError> {
     let answer = async {
         match protocol {
-            Protocol::Tidemark => tips(channel, clock, asked).await,
-            Protocol::RpcStatus => status(channel, clock, asked).await,
+            Protocol::Tidemark => tips(transport, clock, asked).await,
+            Protocol::RpcStatus => status(transport, clock, asked).await,
         }
     };
     tokio::time::timeout(limit, answer).await.unwrap_or(Err(AskError::Late(limit)))
 }
 
-async fn tips(channel: &Channel, clock: Clock, asked: &Asked) -> Result<Answer, AskError> {
-    let mut client = ReplicaClient::new(channel.clone()).max_decoding_message_size(ANSWER_LIMIT);
+async fn tips(transport: &impl Transport, clock: Clock, asked: &Asked) -> Result<Answer, AskError> {
+    let mut client = ReplicaClient::new(transport.clone()).max_decoding_message_size(ANSWER_LIMIT);
     let request = TipsRequest { at_height: asked.height.map(|height| height.0) };
     let (spent, answer) = taken(client.tips(request).await?);
     Ok(Answer { sample: answer::tips(asked, clock.now(), &answer), spent })
 }
 
-async fn status(channel: &Channel, clock: Clock, asked: &Asked) -> Result<Answer, AskError> {
-    let mut client = ApiClient::new(channel.clone()).max_decoding_message_size(ANSWER_LIMIT);
+async fn status(transport: &impl Transport, clock: Clock, asked: &Asked) -> Result<Answer, AskError> {
+    let mut client = ApiClient::new(transport.clone()).max_decoding_message_size(ANSWER_LIMIT);
     let (spent, answer) = taken(client.status(()).await?);
     let sample = answer::status(asked, clock.now(), answer).ok_or(AskError::NoGenesis)?;
     Ok(Answer { sample, spent })

@@ -1,10 +1,11 @@
 //! One fleet: takes in pods, answers and changes of its spec, has them judged, and passes on what follows.
 //!
-//! Everything is judged as soon as it is known; what arrived meanwhile is judged together.
+//! Everything is judged as soon as it is known; answers of one round are judged together.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::ObjectReference;
+use rand::RngExt as _;
 use tidemark_judge::{BlockNumber, Moment, PodUid};
 use tokio::{
     sync::{mpsc, watch},
@@ -27,6 +28,8 @@ use crate::names::SetKey;
 
 /// Answers that may wait to be judged; a full queue makes samplers wait, who ask one at a time.
 const ANSWERS: usize = 256;
+/// How long an answer may wait for those of the same round, so that ten answers are not ten judgements.
+const GATHER: Duration = Duration::from_millis(5);
 /// The longest one follower's answer may take, whatever the poll interval.
 const LONGEST_ANSWER: Duration = Duration::from_secs(1);
 
@@ -53,6 +56,8 @@ pub(super) struct Fleet {
     spec: FleetSpec,
     state: State,
     rounds: Rounds,
+    /// Its own place among all fleets, from 0 to 1.
+    turn: f64,
     ask_height: Option<BlockNumber>,
     primary: Option<Observer>,
     samplers: BTreeMap<PodUid, Sampler>,
@@ -76,6 +81,7 @@ impl Fleet {
             spec,
             state: State::default(),
             rounds: Rounds::default(),
+            turn: rand::rng().random_range(0.0..1.0),
             ask_height: None,
             primary: None,
             samplers: BTreeMap::new(),
@@ -92,10 +98,19 @@ impl Fleet {
         self.judge();
         self.start_round();
         while self.step().await {
-            while let Ok(answered) = self.answers.1.try_recv() {
-                self.state.answered(answered);
-            }
             self.judge();
+        }
+    }
+
+    /// Takes in an answer with what the others of its round answer at about the same time.
+    async fn take_answers(&mut self, first: Answered) {
+        self.state.answered(first);
+        let end = Instant::now() + GATHER;
+        for _ in 1..self.samplers.len() {
+            match tokio::time::timeout_at(end, self.answers.1.recv()).await {
+                Ok(Some(answered)) => self.state.answered(answered),
+                Ok(None) | Err(_) => return,
+            }
         }
     }
 
@@ -104,7 +119,7 @@ impl Fleet {
         let due = self.rounds.due_at(self.spec.policy.poll_interval, self.primary.is_some());
         let due = due.map(|due| Instant::now() + due.since(self.shared.clock.now()));
         tokio::select! {
-            Some(answered) = self.answers.1.recv() => self.state.answered(answered),
+            Some(answered) = self.answers.1.recv() => self.take_answers(answered).await,
             () = changed(&mut self.primary) => self.take_primary(),
             changed = self.inputs.pods.changed() => {
                 self.take_pods();
@@ -191,7 +206,7 @@ impl Fleet {
         self.short |= seat.is_none();
         let (answers, metrics) = (self.answers.0.clone(), Arc::clone(&self.shared.metrics));
         let sampler = Sampler::start(target, seat?, answers, self.shared.clock, metrics);
-        sampler.ask_within(self.spread(), self.ask_height);
+        sampler.ask_after(self.wait(), self.ask_height);
         Some(sampler)
     }
 
@@ -212,16 +227,16 @@ impl Fleet {
         if std::mem::take(&mut self.short) {
             self.start_samplers();
         }
-        let within = self.spread();
+        let wait = self.wait();
         for sampler in self.samplers.values() {
-            sampler.ask_within(within, self.ask_height);
+            sampler.ask_after(wait, self.ask_height);
         }
     }
 
-    /// The time in which the followers of one round are asked, each at its own place: all sets of one primary start
-    /// their rounds at the same moment.
-    fn spread(&self) -> Duration {
-        self.spec.policy.poll_interval / 2
+    /// How long the round of this fleet waits for its turn: those of all sets of one primary begin at the same moment.
+    /// Its own followers are asked together, so that their answers are judged together.
+    fn wait(&self) -> Duration {
+        (self.spec.policy.poll_interval / 2).mul_f64(self.turn)
     }
 
     fn judge(&mut self) {

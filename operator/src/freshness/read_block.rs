@@ -55,9 +55,9 @@ impl From<Status> for ReadError {
 /// A block that is being read; dropping it ends that.
 pub(super) type Reading = AbortOnDropHandle<Result<HashAt, ReadError>>;
 
-/// Reads the block at `height` beside whatever else is asked over `channel`.
-pub(super) fn start_reading(channel: &Channel, height: BlockNumber) -> Reading {
-    AbortOnDropHandle::new(tokio::spawn(read_block(channel.clone(), height)))
+/// Reads the block at `height` on a connection of its own, beside whatever else is asked.
+pub(super) fn start_reading(channel: Channel, height: BlockNumber) -> Reading {
+    AbortOnDropHandle::new(tokio::spawn(read_block(channel, height)))
 }
 
 /// Waits for what is being read, and forgets it; for ever when nothing is.

@@ -18,6 +18,9 @@ use tokio::sync::watch;
 use super::fleets::Fleets;
 use crate::names::{INSTANCE_LABEL, MANAGED_BY_SELECTOR, SetKey};
 
+/// How many pods are read at once: a decoded one weighs tens of KiB, of which a few hundred bytes are kept.
+const PAGE: u32 = 50;
+
 /// The set a pod belongs to: the one it is labelled with, unless something else than its StatefulSet controls it. One
 /// that nothing controls is still routed to, and its StatefulSet adopts it.
 pub(super) fn set_of(pod: &Pod) -> Option<SetKey> {
@@ -36,7 +39,8 @@ fn name_of(claim: &PartialObjectMeta<PersistentVolumeClaim>) -> Claim {
 
 /// Watches the pods of these fleets; `synced` becomes true once all that exist are known.
 pub async fn watch_pods(api: Api<Pod>, fleets: std::sync::Arc<Fleets>, synced: watch::Sender<bool>) {
-    let events = watcher(api, Config::default().labels(MANAGED_BY_SELECTOR)).default_backoff();
+    let config = Config::default().labels(MANAGED_BY_SELECTOR).page_size(PAGE);
+    let events = watcher(api, config).default_backoff();
     pin_mut!(events);
     let mut listed: BTreeSet<PodUid> = BTreeSet::new();
     while let Some(event) = events.next().await {

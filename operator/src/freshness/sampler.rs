@@ -3,9 +3,12 @@
 //! A sampler lives as long as one container of one pod: a restart gets a new one. It decides nothing; a hanging, lying
 //! or oversized answer costs only its own follower.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
-use rand::RngExt as _;
 use tidemark_judge::{BlockNumber, ContainerId, HashAt, PodUid, Sample};
 use tokio::{
     sync::{mpsc, watch},
@@ -16,15 +19,13 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::{
     answer::Asked,
-    ask::{self, AskError, Protocol},
+    ask::{self, ANSWER_LIMIT, AskError, Protocol},
     hashes::Hashes,
     read_block::{ReadError, Reading, finished, start_reading},
 };
-use crate::{clock::Clock, descriptors::Seat, metrics::Metrics};
+use crate::{clock::Clock, descriptors::Seat, link::Link, metrics::Metrics};
 
-/// After this many failures in a row the connection is made anew: a dead one may take minutes to notice.
-const FAILURES_PER_CONNECTION: u32 = 2;
-/// What of an answer may be on its way unread, in bytes, so that no number of large answers fills the memory.
+/// What of a block may be on its way unread, in bytes, so that no number of large ones fills the memory.
 const WINDOW: u32 = 64 * 1024;
 
 /// Which process is asked.
@@ -68,8 +69,6 @@ pub(super) struct Answered {
 pub(super) struct Sampler {
     pub(super) target: Target,
     ask: watch::Sender<Ask>,
-    /// Its own place in a round, from 0 to 1, so that not all followers are asked at the same moment.
-    place: f64,
     _task: AbortOnDropHandle<()>,
     _seat: Seat,
 }
@@ -85,24 +84,17 @@ impl Sampler {
     ) -> Self {
         let (ask, asked) = watch::channel(Ask { round: 0, height: None, due: Instant::now() });
         let asking = Asking::new(target.clone(), answers, clock, metrics);
-        let place = rand::rng().random_range(0.0..1.0);
-        Self {
-            target,
-            ask,
-            place,
-            _task: AbortOnDropHandle::new(tokio::spawn(asking.run(asked))),
-            _seat: seat,
-        }
+        Self { target, ask, _task: AbortOnDropHandle::new(tokio::spawn(asking.run(asked))), _seat: seat }
     }
 
     /// Has the follower asked once more; while a request is under way, right after it.
     pub(super) fn ask(&self, height: Option<BlockNumber>) {
-        self.ask_within(Duration::ZERO, height);
+        self.ask_after(Duration::ZERO, height);
     }
 
-    /// Has the follower asked at its own place in the time given.
-    pub(super) fn ask_within(&self, time: Duration, height: Option<BlockNumber>) {
-        let due = Instant::now() + time.mul_f64(self.place);
+    /// Has the follower asked so much later.
+    pub(super) fn ask_after(&self, wait: Duration, height: Option<BlockNumber>) {
+        let due = Instant::now() + wait;
         self.ask.send_modify(|ask| *ask = Ask { round: ask.round.wrapping_add(1), height, due });
     }
 }
@@ -112,29 +104,26 @@ struct Asking {
     answers: mpsc::Sender<Answered>,
     clock: Clock,
     metrics: Arc<Metrics>,
-    failures: u32,
+    link: Link<SocketAddr>,
     hashes: Hashes,
     reading: Option<Reading>,
 }
 
 impl Asking {
     fn new(target: Target, answers: mpsc::Sender<Answered>, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        Self { target, answers, clock, metrics, failures: 0, hashes: Hashes::default(), reading: None }
+        let link = Link::new(SocketAddr::new(target.address, target.port), ANSWER_LIMIT);
+        Self { target, answers, clock, metrics, link, hashes: Hashes::default(), reading: None }
     }
 
     async fn run(mut self, mut ask: watch::Receiver<Ask>) {
-        let Some(endpoint) = endpoint(&self.target) else { return };
-        let mut channel = endpoint.connect_lazy();
         while self.is_due(&mut ask).await {
             let height = ask.borrow_and_update().height;
-            if let Some(said) = self.ask_once(&channel, height).await {
+            // Boxed, so that one who waits to be told holds no room for a call.
+            if let Some(said) = Box::pin(self.ask_once(height)).await {
                 let Target { uid, container, .. } = self.target.clone();
                 if self.answers.send(Answered { uid, container, said }).await.is_err() {
                     return;
                 }
-            } else if self.failures >= FAILURES_PER_CONNECTION {
-                channel = endpoint.connect_lazy();
-                self.failures = 0;
             }
         }
     }
@@ -158,17 +147,16 @@ impl Asking {
         }
     }
 
-    async fn ask_once(&mut self, channel: &Channel, height: Option<BlockNumber>) -> Option<Said> {
+    async fn ask_once(&mut self, height: Option<BlockNumber>) -> Option<Said> {
         let container = Some(self.target.container.clone());
         let asked = Asked { at: self.clock.now(), height, container };
         let Target { protocol, timeout, .. } = self.target;
-        let answer = ask::ask(protocol, channel, self.clock, &asked, timeout).await;
+        let answer = ask::ask(protocol, &self.link, self.clock, &asked, timeout).await;
         let sample = answer.and_then(|answer| self.own(answer.sample));
         let outcome = sample.as_ref().map_or_else(AskError::outcome, |_| "ok");
         self.metrics.sampled(outcome, self.clock.since(asked.at));
-        self.failures = if sample.is_ok() { 0 } else { self.failures.saturating_add(1) };
         match sample {
-            Ok(sample) => Some(Said::Sample(Box::new(self.with_hash(channel, height, sample)))),
+            Ok(sample) => Some(Said::Sample(Box::new(self.with_hash(height, sample)))),
             Err(error) => error.is_unimplemented().then_some(Said::NotUnderstood),
         }
     }
@@ -183,7 +171,7 @@ impl Asking {
 
     /// Adds the hash of a process that answers none by itself, and has the block read for it, which keeps no sample
     /// waiting.
-    fn with_hash(&mut self, channel: &Channel, height: Option<BlockNumber>, mut sample: Sample) -> Sample {
+    fn with_hash(&mut self, height: Option<BlockNumber>, mut sample: Sample) -> Sample {
         if self.target.protocol == Protocol::Tidemark {
             return sample;
         }
@@ -193,7 +181,7 @@ impl Asking {
             && self.reading.is_none()
             && self.hashes.start(now, height, sample.published)
         {
-            self.reading = Some(start_reading(channel, height));
+            self.reading = channel(&self.target).map(|channel| start_reading(channel, height));
         }
         sample
     }
@@ -212,32 +200,28 @@ async fn told(ask: &mut watch::Receiver<Ask>) -> bool {
     false
 }
 
-fn endpoint(target: &Target) -> Option<Endpoint> {
-    let host = match target.address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
-    };
-    let endpoint = Endpoint::from_shared(format!("http://{host}:{}", target.port)).ok()?;
+/// A connection for one block, which may be large.
+fn channel(target: &Target) -> Option<Channel> {
+    let to = SocketAddr::new(target.address, target.port);
+    let endpoint = Endpoint::from_shared(format!("http://{to}")).ok()?;
     let endpoint = endpoint.initial_stream_window_size(WINDOW).initial_connection_window_size(2 * WINDOW);
-    Some(endpoint.connect_timeout(target.timeout).tcp_nodelay(true))
+    Some(endpoint.connect_timeout(target.timeout).tcp_nodelay(true).connect_lazy())
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{Protocol, Target, endpoint};
+    use super::{Protocol, Target, channel};
 
-    #[test]
-    fn pods_are_reached_at_addresses_of_both_families() {
-        let uri = |address: &str| {
+    #[tokio::test]
+    async fn blocks_are_read_at_addresses_of_both_families() {
+        for address in ["10.0.0.7", "fd00::7"] {
             let address = address.parse().expect("an address");
             let (uid, container, timeout) = ("u".into(), "c".into(), Duration::from_secs(1));
-            let protocol = Protocol::Tidemark;
+            let protocol = Protocol::RpcStatus;
             let target = Target { uid, container, address, port: 57291, protocol, timeout };
-            endpoint(&target).expect("an endpoint").uri().to_string()
-        };
-        assert_eq!(uri("10.0.0.7"), "http://10.0.0.7:57291/");
-        assert_eq!(uri("fd00::7"), "http://[fd00::7]:57291/");
+            assert!(channel(&target).is_some(), "{address}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use kube::Resource;
 use serde_json::Value;
 
 use crate::names::FIELD_MANAGER;
@@ -15,8 +16,20 @@ const NOBODY: &str = "a manager that left no trace";
 
 /// A fingerprint of the fields that this operator has applied and still owns; None when it owns none.
 pub(super) fn fingerprint(metadata: &ObjectMeta) -> Option<blake3::Hash> {
-    let fields = &ours(metadata)?.fields_v1.as_ref()?.0;
-    Some(blake3::hash(fields.to_string().as_bytes()))
+    let fields = match &ours(metadata)?.fields_v1.as_ref()?.0 {
+        Value::String(text) => text,
+        fields => &fields.to_string(),
+    };
+    Some(blake3::hash(fields.as_bytes()))
+}
+
+/// Has the owners of fields kept as text: as a tree they outweigh the object they belong to.
+pub(crate) fn compact<K: Resource>(object: &mut K) {
+    for entry in object.meta_mut().managed_fields.iter_mut().flatten() {
+        if let Some(fields) = entry.fields_v1.as_mut().filter(|fields| !fields.0.is_string()) {
+            fields.0 = Value::String(fields.0.to_string());
+        }
+    }
 }
 
 /// The fields that were ours in `after` and not in `before`, each with the manager who had taken it.
@@ -49,8 +62,12 @@ fn is_ours(entry: &ManagedFieldsEntry) -> bool {
 
 fn paths(entry: &ManagedFieldsEntry) -> Paths {
     let mut paths = Paths::new();
-    if let Some(fields) = &entry.fields_v1 {
-        walk(&fields.0, String::new(), &mut paths);
+    match entry.fields_v1.as_ref().map(|fields| &fields.0) {
+        Some(Value::String(text)) => {
+            walk(&serde_json::from_str(text).unwrap_or_default(), String::new(), &mut paths);
+        }
+        Some(fields) => walk(fields, String::new(), &mut paths),
+        None => {}
     }
     paths
 }

@@ -25,6 +25,7 @@ use kube::{Client, runtime::controller::Action};
 use tokio::time::Instant;
 
 pub use build::MERGE_KEYS;
+pub(crate) use managed::compact;
 pub use memory::Memory;
 pub use observe::Watched;
 pub use validate::Rules;

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::Uri;
 use rand::RngExt as _;
 use tidemark_judge::Sample;
 use tokio::{sync::watch, time::Instant};
@@ -10,21 +11,19 @@ use tonic::transport::{Channel, Endpoint};
 use super::{
     super::{
         answer::Asked,
-        ask::{self, Answer, AskError, Protocol},
+        ask::{self, ANSWER_LIMIT, Answer, AskError, Protocol},
         hashes::Hashes,
         read_block::{ReadError, Reading, finished, start_reading},
     },
     Seen, backoff,
-    dial::{Dialer, Way},
+    dial::{Dialer, Route, Way},
     wants::Wants,
 };
-use crate::{clock::Clock, metrics::Metrics};
+use crate::{clock::Clock, link::Link, metrics::Metrics};
 
 /// The longest one answer may take, and one connection.
 pub(super) const LONGEST_ANSWER: Duration = Duration::from_secs(1);
-/// After this many failures in a row the connection is made anew.
-const FAILURES_PER_CONNECTION: u32 = 2;
-/// What of an answer may be on its way unread, in bytes.
+/// What of a block may be on its way unread, in bytes.
 const WINDOW: u32 = 256 * 1024;
 
 /// What asks one primary.
@@ -54,23 +53,22 @@ impl Asking {
 
     /// Asks until nobody wants anything.
     pub(super) async fn run(mut self, dialer: Dialer) {
-        let endpoint = match Endpoint::from_shared(self.way.url.clone()) {
-            Ok(endpoint) => {
-                endpoint.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW)
-            }
-            Err(error) => return self.fail(&error),
+        let (uri, endpoint) = match (self.way.url.parse::<Uri>(), Endpoint::from_shared(self.way.url.clone()))
+        {
+            (Ok(uri), Ok(endpoint)) => (uri, endpoint),
+            (Err(error), _) => return self.fail(&error),
+            (_, Err(error)) => return self.fail(&error),
         };
-        let connect = |way: &Way| endpoint.connect_with_connector_lazy(dialer.connector(way));
-        let mut channel = connect(&self.way);
-        let (mut failures, mut backoff) = (0, Duration::ZERO);
+        let link = Link::new(Route { uri, way: self.way.clone(), dialer }, ANSWER_LIMIT);
+        // Blocks, which may be large, are read on a connection of their own.
+        let endpoint = endpoint.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
+        let connector = dialer.connector(&self.way);
+        let reader = move || endpoint.connect_with_connector_lazy(connector.clone());
+        let mut backoff = Duration::ZERO;
         while let Some(interval) = self.wants.interval() {
-            let result = self.ask(&channel, interval).await;
+            let result = self.ask(&link, interval).await;
             backoff = backoff::next(backoff, interval, &result);
-            failures = if result.is_ok() { 0 } else { failures + 1 };
-            if failures >= FAILURES_PER_CONNECTION {
-                (channel, failures) = (connect(&self.way), 0);
-            }
-            self.tell(&channel, result);
+            self.tell(&reader, result);
             self.pause(backoff).await;
         }
     }
@@ -97,24 +95,24 @@ impl Asking {
         }
     }
 
-    async fn ask(&mut self, channel: &Channel, interval: Duration) -> Result<Answer, AskError> {
+    async fn ask(&mut self, link: &Link<Route>, interval: Duration) -> Result<Answer, AskError> {
         self.turn = self.turn.wrapping_add(1);
         let asked = Asked { at: self.clock.now(), height: self.wants.height(self.turn), container: None };
         let limit = interval.min(LONGEST_ANSWER);
-        let mut answer = ask::ask(self.protocol, channel, self.clock, &asked, limit).await;
+        let mut answer = ask::ask(self.protocol, link, self.clock, &asked, limit).await;
         if self.protocol == Protocol::Tidemark && answer.as_ref().is_err_and(AskError::is_unimplemented) {
             self.protocol = Protocol::RpcStatus;
-            answer = ask::ask(self.protocol, channel, self.clock, &asked, limit).await;
+            answer = ask::ask(self.protocol, link, self.clock, &asked, limit).await;
         }
         let outcome = answer.as_ref().map_or_else(AskError::outcome, |_| "ok");
         self.metrics.primary_sampled(outcome, self.clock.since(asked.at));
         answer
     }
 
-    fn tell(&mut self, channel: &Channel, result: Result<Answer, AskError>) {
+    fn tell(&mut self, reader: &impl Fn() -> Channel, result: Result<Answer, AskError>) {
         match result {
             Ok(Answer { sample, .. }) => {
-                let sample = self.with_hash(channel, sample);
+                let sample = self.with_hash(reader, sample);
                 self.publish.send_replace(Seen { sample: Some(sample), ..Seen::default() });
             }
             Err(error) => {
@@ -128,7 +126,7 @@ impl Asking {
 
     /// Adds the hash of a primary that answers none by itself. Its tip of the day is read for it, which all sets that
     /// name it can be compared at.
-    fn with_hash(&mut self, channel: &Channel, mut sample: Sample) -> Sample {
+    fn with_hash(&mut self, reader: &impl Fn() -> Channel, mut sample: Sample) -> Sample {
         if self.protocol == Protocol::Tidemark {
             return sample;
         }
@@ -137,7 +135,7 @@ impl Asking {
         if let Some(height) = tip.filter(|_| self.reading.is_none() && self.is_compared())
             && self.hashes.start(now, height, tip)
         {
-            self.reading = Some(start_reading(channel, height));
+            self.reading = Some(start_reading(reader(), height));
         }
         sample
     }

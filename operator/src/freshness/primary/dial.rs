@@ -16,7 +16,7 @@ use tokio_util::either::Either;
 use tower::{Service, service_fn};
 
 use super::{asking::LONGEST_ANSWER, tls::Tls};
-use crate::aim::is_local;
+use crate::{aim::is_local, link::Dial};
 
 /// Which primary, and how it is spoken to: one is asked once, however many sets name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,11 +32,34 @@ pub(super) struct Dialer {
     pub(super) allow_loopback: bool,
 }
 
+/// One primary, for a client of small answers.
+pub(super) struct Route {
+    pub(super) uri: Uri,
+    pub(super) way: Way,
+    pub(super) dialer: Dialer,
+}
+
+impl Dial for Route {
+    type Stream = Stream;
+
+    fn dial(&self) -> BoxFuture<'_, io::Result<Stream>> {
+        Box::pin(self.dialer.connection(&self.uri, self.way.tls.clone()))
+    }
+
+    fn authority(&self) -> String {
+        self.uri.authority().map(ToString::to_string).unwrap_or_default()
+    }
+
+    fn secure(&self) -> bool {
+        self.way.tls.is_some()
+    }
+}
+
 /// A connection, over TLS or not.
-type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 impl Dialer {
-    /// What connects along `way`.
+    /// What connects along `way`, for a client that may read whole blocks.
     pub(super) fn connector(
         self,
         way: &Way,
@@ -51,15 +74,21 @@ impl Dialer {
         let tls = way.tls.clone();
         service_fn(move |uri: Uri| {
             let tls = tls.clone();
-            Box::pin(in_time(async move {
-                let (host, port) = place(&uri);
-                let stream = self.connect(host, port).await?;
-                Ok(TokioIo::new(match tls {
-                    None => Either::Left(stream),
-                    Some(tls) => Either::Right(Box::new(tls.connect(host, stream).await?)),
-                }))
-            })) as BoxFuture<'static, _>
+            Box::pin(async move { Ok(TokioIo::new(self.connection(&uri, tls).await?)) })
+                as BoxFuture<'static, _>
         })
+    }
+
+    async fn connection(self, uri: &Uri, tls: Option<Arc<Tls>>) -> io::Result<Stream> {
+        in_time(async {
+            let (host, port) = place(uri);
+            let stream = self.connect(host, port).await?;
+            Ok(match tls {
+                None => Either::Left(stream),
+                Some(tls) => Either::Right(Box::new(tls.connect(host, stream).await?)),
+            })
+        })
+        .await
     }
 
     /// A name is judged by what it resolves to now, since that may be another address than it was yesterday.
