@@ -23,7 +23,7 @@ cluster-env: ## Print the shell variables that select it, for eval
 images: ## Build the images and load them into the local cluster's nodes if it is up
 	@$(CLUSTER)/packages && $(CLUSTER)/build-images && $(CLUSTER)/load-images --if-up
 
-.PHONY: help demo test test-full fuzz lint bench bench-follower crds advisories
+.PHONY: help demo test test-full fuzz lint bench bench-follower bench-operator crds advisories
 .DEFAULT_GOAL := help
 
 help: ## Show what there is to make
@@ -46,12 +46,16 @@ lint: ## Check formatting, lints, docs and licences
 
 bench: ## Measure; prints a line a figure and writes target/bench.json
 	@rm -f target/bench.json
-	@$(MAKE) --no-print-directory bench-follower cluster-up images
+	@$(MAKE) --no-print-directory bench-follower bench-operator cluster-up images
 	@cargo run --quiet -p tidemark-e2e -- bench
 
 bench-follower: ## Measure only what needs no cluster; FIGURES="NAME…" names the figures
 	@cargo build --quiet --release -p tidemark-follower -p tidemark-bench --features tidemark-bench/miden
 	@$(CARGO_TARGET_DIR)/release/tidemark-bench run $(FIGURES)
+
+bench-operator: cluster-programs ## Measure what the operator costs, on a real API server with scripted followers; FIGURES as above
+	@cargo build --quiet --release -p tidemark-operator -p tidemark-e2e
+	@$(CARGO_TARGET_DIR)/release/tidemark-e2e bench-operator $(FIGURES)
 
 crds: ## Write crds/ and docs/api.md anew from the Rust types
 	@cargo run --quiet -p tidemark-operator -- crd > crds/storereplicasets.yaml.new && mv crds/storereplicasets.yaml.new crds/storereplicasets.yaml

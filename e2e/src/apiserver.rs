@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File},
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::OnceLock,
     thread,
@@ -15,19 +15,27 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use kube::{Client, Config, config::AuthInfo};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{programs, wait};
 
 /// What the server takes for its administrator.
 pub const TOKEN: &str = "tidemark-test-administrator";
+/// For an operator in a process of its own, whose writes are told apart by its name.
+const OPERATOR_TOKEN: &str = "tidemark-test-operator";
+/// Writes of that operator, once they are answered.
+const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [
+    {"level": "Metadata", "users": ["operator"], "verbs": ["create", "update", "patch", "delete", "deletecollection"]},
+    {"level": "None"}
+]}"#;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running API server with an empty etcd of its own.
 pub struct ApiServer {
     config: Config,
     _programs: [Program; 2],
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl ApiServer {
@@ -37,18 +45,23 @@ impl ApiServer {
     /// If it cannot be started, with the reason.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<ApiServer> = OnceLock::new();
-        SHARED.get_or_init(|| {
-            let (tell, told) = std::sync::mpsc::channel();
-            thread::spawn(move || {
-                // The programs end with this thread, so it stays for as long as the process.
-                let _ = tell.send(Self::start());
-                loop {
-                    thread::park();
-                }
-            });
-            let started = told.recv().context("the thread that starts the API server died");
-            started.flatten().expect("an API server can be started on loopback")
-        })
+        SHARED.get_or_init(|| Self::start_for_good().expect("an API server can be started on loopback"))
+    }
+
+    /// Starts one that runs until it is dropped, whatever becomes of the thread that asks.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_for_good() -> Result<Self> {
+        let (tell, told) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            // The programs end with this thread, so it stays for as long as the process.
+            let _ = tell.send(Self::start());
+            loop {
+                thread::park();
+            }
+        });
+        told.recv().context("the thread that starts the API server died")?
     }
 
     /// Starts etcd and kube-apiserver on free loopback ports and waits until they are ready.
@@ -67,13 +80,26 @@ impl ApiServer {
             .build()?
             .block_on(ready_config(folder.path(), port))
             .with_context(|| log_tail(&folder.path().join("kube-apiserver.log")))?;
-        Ok(Self { config, _programs: [server, etcd], _folder: folder })
+        write_kubeconfig(folder.path(), port)?;
+        Ok(Self { config, _programs: [server, etcd], folder })
     }
 
     /// How to reach the server as its administrator.
     #[must_use]
     pub fn config(&self) -> Config {
         self.config.clone()
+    }
+
+    /// A kubeconfig for an operator in a process of its own.
+    #[must_use]
+    pub fn operator_kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("operator.json")
+    }
+
+    /// Where the server logs what that operator wrote, an entry of JSON a line.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.folder.path().join("audit.log")
     }
 
     /// A client of its own, which belongs to the runtime that asks.
@@ -112,7 +138,7 @@ impl Program {
     }
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
@@ -120,7 +146,11 @@ fn free_port() -> Result<u16> {
 fn prepare(bin: &Path, folder: &Path) -> Result<()> {
     let pki = format!("--cert-dir={}", folder.join("pki").display());
     programs::run(Command::new(bin.join("kubeadm")).args(["init", "phase", "certs", "sa", &pki]))?;
-    fs::write(folder.join("tokens.csv"), format!("{TOKEN},admin,admin,system:masters\n"))?;
+    fs::write(
+        folder.join("tokens.csv"),
+        format!("{TOKEN},admin,admin,system:masters\n{OPERATOR_TOKEN},operator,operator,system:masters\n"),
+    )?;
+    fs::write(folder.join("audit.json"), AUDIT_POLICY)?;
     Ok(())
 }
 
@@ -157,6 +187,8 @@ fn start_server(bin: &Path, folder: &Path, etcd_port: u16, port: u16) -> Result<
         // No controller makes the default service account that this plugin waits for.
         "--disable-admission-plugins=ServiceAccount".to_owned(),
         "--allow-privileged=true".to_owned(),
+        format!("--audit-policy-file={}", at("audit.json")),
+        format!("--audit-log-path={}", at("audit.log")),
     ];
     Program::start(bin, folder, "kube-apiserver", &args)
 }
@@ -184,6 +216,19 @@ fn client_config(certificate: &[u8], port: u16) -> Result<Config> {
     config.auth_info = AuthInfo { token: Some(TOKEN.to_owned().into()), ..AuthInfo::default() };
     config.proxy_url = None;
     Ok(config)
+}
+
+fn write_kubeconfig(folder: &Path, port: u16) -> Result<()> {
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "test",
+        "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "operator" } }],
+        "users": [{ "name": "operator", "user": { "token": OPERATOR_TOKEN } }],
+        "clusters": [{ "name": "test", "cluster": {
+            "server": format!("https://127.0.0.1:{port}"),
+            "certificate-authority": folder.join("serving/apiserver.crt"),
+        } }],
+    });
+    Ok(fs::write(folder.join("operator.json"), config.to_string())?)
 }
 
 fn log_tail(log: &Path) -> String {

@@ -15,6 +15,7 @@ pub mod observe;
 pub mod operators;
 pub mod programs;
 pub mod rpc;
+pub mod scale;
 pub mod scene;
 pub mod scripted;
 pub mod story;

@@ -1,12 +1,12 @@
-//! `tidemark-e2e demo | bench`: the demo and the benchmarks of Tidemark on a real cluster.
+//! `tidemark-e2e demo | bench | bench-operator`: the demo and the benchmarks of Tidemark.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
-use tidemark_e2e::{bench, demo, target::Target};
+use tidemark_e2e::{bench, demo, scale, target::Target};
 
 #[derive(Parser)]
-#[command(about = "The demo and the benchmarks of Tidemark on a real cluster")]
+#[command(about = "The demo and the benchmarks of Tidemark")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -25,6 +25,18 @@ enum Command {
         #[arg(long, default_value = "target/bench.json")]
         json: PathBuf,
     },
+    /// Measures what an operator costs and how fast it judges; needs no cluster
+    BenchOperator {
+        /// What to measure
+        #[arg(default_values = ["latency", "scale_100", "scale_1000", "scale_10000"])]
+        figures: Vec<String>,
+        /// Where the figures are written as JSON
+        #[arg(long, default_value = "target/bench.json")]
+        json: PathBuf,
+    },
+    /// Serves as the followers of a measurement
+    #[command(hide = true)]
+    Crowd { sets: u32, followers: u32, interval_millis: u64 },
 }
 
 #[tokio::main]
@@ -39,9 +51,12 @@ async fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> anyhow::Result<()> {
-    let target = Target::choose()?;
     match command {
-        Command::Demo => demo::run(&target).await,
-        Command::Bench { cuts, json } => bench::run(&target, cuts, &json).await,
+        Command::Demo => demo::run(&Target::choose()?).await,
+        Command::Bench { cuts, json } => bench::run(&Target::choose()?, cuts, &json).await,
+        Command::BenchOperator { figures, json } => scale::run(&figures, &json).await,
+        Command::Crowd { sets, followers, interval_millis } => {
+            scale::crowd(sets, followers, Duration::from_millis(interval_millis)).await
+        }
     }
 }
