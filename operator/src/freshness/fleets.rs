@@ -20,7 +20,7 @@ use super::{
     permits::Permits,
     policy::FleetSpec,
     primary::Primaries,
-    roster::{Claim, set_of},
+    roster::{Claim, SeenClaim, set_of},
     snapshot::Snapshot,
     state::{Intents, Pods},
 };
@@ -104,7 +104,7 @@ pub struct Fleets {
 struct Known {
     fleets: BTreeMap<SetKey, Handle>,
     pods: BTreeMap<SetKey, Arc<Pods>>,
-    claims: BTreeMap<Claim, VolumeUid>,
+    claims: BTreeMap<Claim, SeenClaim>,
 }
 
 struct Handle {
@@ -278,11 +278,11 @@ impl Fleets {
         }
     }
 
-    /// Takes a claim's UID, or forgets it.
-    pub(super) fn claim_seen(&self, claim: Claim, uid: Option<&str>) {
+    /// Takes a claim as it is, or forgets it.
+    pub(super) fn claim_seen(&self, claim: Claim, seen: Option<SeenClaim>) {
         let claims = &mut self.known().claims;
-        match uid {
-            Some(uid) => drop(claims.insert(claim, uid.into())),
+        match seen {
+            Some(seen) => drop(claims.insert(claim, seen)),
             None => drop(claims.remove(&claim)),
         }
     }
@@ -295,8 +295,10 @@ impl Fleets {
     /// The UID of what holds a pod's data: its claim, or the pod itself.
     pub(super) fn volume(&self, namespace: &str, pod: &SeenPod) -> VolumeUid {
         let claim = pod.claim.as_ref().map(|claim| (namespace.to_owned(), claim.clone()));
-        let uid = claim.and_then(|claim| self.known().claims.get(&claim).cloned());
-        uid.unwrap_or_else(|| pod.uid.as_str().into())
+        let known = self.known();
+        let seen = claim.and_then(|claim| known.claims.get(&claim));
+        let held = seen.filter(|claim| claim.may_hold(pod.created)).map(|claim| claim.uid.clone());
+        held.unwrap_or_else(|| pod.uid.as_str().into())
     }
 
     /// Tells that a set's decisions changed.
@@ -331,7 +333,7 @@ mod tests {
     use tidemark_judge::PodUid;
     use tokio_util::sync::CancellationToken;
 
-    use super::{Fleets, Shared};
+    use super::{Fleets, SeenClaim, SeenPod, Shared};
     use crate::{clock::Clock, lease::Leadership, metrics::Metrics, options::Options};
 
     fn fleets() -> Arc<Fleets> {
@@ -378,11 +380,42 @@ mod tests {
         assert_eq!(sets(&fleets), ["n/b"]);
     }
 
+    fn claim(uid: &str, leaving: Option<&str>) -> SeenClaim {
+        let leaving_since = leaving.map(|since| since.parse().expect("a time"));
+        SeenClaim { uid: uid.into(), leaving_since }
+    }
+
+    #[tokio::test]
+    async fn a_pod_made_after_its_claim_was_to_go_has_another_whatever_the_watch_still_shows() {
+        let fleets = fleets();
+        let check = |made: &str, expected: &str| {
+            let pod = json!({
+                "metadata": { "name": "a-0", "uid": "u", "resourceVersion": "17", "creationTimestamp": made },
+                "spec": { "containers": [], "volumes": [
+                    { "name": "data", "persistentVolumeClaim": { "claimName": "data-a-0" } }
+                ] },
+            });
+            let pod: Pod = serde_json::from_value(pod).expect("a pod");
+            let pod = SeenPod::of(&pod).expect("it has a UID");
+            assert_eq!(fleets.volume("n", &pod).as_str(), expected, "made at {made}");
+        };
+        let name = || ("n".to_owned(), "data-a-0".to_owned());
+        check("2026-01-01T00:00:09Z", "u");
+        fleets.claim_seen(name(), Some(claim("old", None)));
+        check("2026-01-01T00:00:09Z", "old");
+        fleets.claim_seen(name(), Some(claim("old", Some("2026-01-01T00:00:07Z"))));
+        check("2026-01-01T00:00:06Z", "old");
+        check("2026-01-01T00:00:07Z", "u");
+        check("2026-01-01T00:00:09Z", "u");
+        fleets.claim_seen(name(), Some(claim("new", None)));
+        check("2026-01-01T00:00:09Z", "new");
+    }
+
     #[tokio::test]
     async fn what_a_new_list_lacks_is_forgotten() {
         let fleets = fleets();
         fleets.pod_seen(&pod("a", Some("a")));
-        fleets.claim_seen(("n".to_owned(), "data-a-0".to_owned()), Some("v"));
+        fleets.claim_seen(("n".to_owned(), "data-a-0".to_owned()), Some(claim("v", None)));
         fleets.only_pods(&BTreeSet::from([PodUid::from("another")]));
         fleets.only_claims(&BTreeSet::new());
         assert_eq!((sets(&fleets).len(), fleets.known().claims.len()), (0, 0));

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::{StreamExt as _, pin_mut};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::{
     Api, ResourceExt as _,
@@ -12,7 +13,7 @@ use kube::{
         watcher::{Config, Event, watcher},
     },
 };
-use tidemark_judge::PodUid;
+use tidemark_judge::{PodUid, VolumeUid};
 use tokio::sync::watch;
 
 use super::fleets::Fleets;
@@ -32,6 +33,28 @@ pub(super) fn set_of(pod: &Pod) -> Option<SetKey> {
 
 /// A claim by namespace and name.
 pub(super) type Claim = (String, String);
+
+/// What is known of a claim.
+#[derive(Clone, Debug)]
+pub(super) struct SeenClaim {
+    pub(super) uid: VolumeUid,
+    /// Since when it is being deleted, which ends when the pod that uses it does.
+    pub(super) leaving_since: Option<Timestamp>,
+}
+
+impl SeenClaim {
+    fn of(claim: &PartialObjectMeta<PersistentVolumeClaim>) -> Option<Self> {
+        let metadata = &claim.metadata;
+        let leaving_since = metadata.deletion_timestamp.as_ref().map(|since| since.0);
+        Some(Self { uid: metadata.uid.as_deref()?.into(), leaving_since })
+    }
+
+    /// Whether a pod made at that time may use it: none that is made while it is being deleted starts on it, however
+    /// long the watch still shows it instead of the empty one of the same name.
+    pub(super) fn may_hold(&self, made: Option<Timestamp>) -> bool {
+        self.leaving_since.is_none_or(|leaving| made.is_none_or(|made| made < leaving))
+    }
+}
 
 fn name_of(claim: &PartialObjectMeta<PersistentVolumeClaim>) -> Claim {
     (claim.namespace().unwrap_or_default(), claim.name_any())
@@ -75,13 +98,13 @@ pub async fn watch_claims(
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(claim)) => {
                 listed.insert(name_of(&claim));
-                fleets.claim_seen(name_of(&claim), claim.metadata.uid.as_deref());
+                fleets.claim_seen(name_of(&claim), SeenClaim::of(&claim));
             }
             Ok(Event::InitDone) => {
                 fleets.only_claims(&listed);
                 synced.send_replace(true);
             }
-            Ok(Event::Apply(claim)) => fleets.claim_seen(name_of(&claim), claim.metadata.uid.as_deref()),
+            Ok(Event::Apply(claim)) => fleets.claim_seen(name_of(&claim), SeenClaim::of(&claim)),
             Ok(Event::Delete(claim)) => fleets.claim_seen(name_of(&claim), None),
             Err(error) => tracing::warn!(%error, "the watch of claims was interrupted and is taken up again"),
         }
