@@ -22,6 +22,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{Client, runtime::controller::Action};
+use rand::RngExt as _;
 use tokio::time::Instant;
 
 pub use build::MERGE_KEYS;
@@ -116,9 +117,14 @@ pub async fn reconcile(set: Arc<StoreReplicaSet>, context: Arc<Context>) -> Resu
 pub fn retry(set: Arc<StoreReplicaSet>, error: &Error, context: Arc<Context>) -> Action {
     let key = SetKey::of(&set);
     let failures = context.memory.failures(&key).saturating_sub(1);
-    let wait = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures)).min(LAST_RETRY);
+    let wait = uneven(FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures)).min(LAST_RETRY));
     tracing::warn!(set = %key, %error, retry_in = ?wait, "could not reconcile");
     Action::requeue(wait)
+}
+
+/// A little less, so that the sets that an unreachable server failed at once do not come back at once.
+fn uneven(wait: Duration) -> Duration {
+    wait.mul_f64(rand::rng().random_range(0.5..1.0))
 }
 
 /// Observes, validates, builds and applies. With the outcome comes when to look again, if before long.
@@ -221,5 +227,19 @@ fn announce(
     for News { warning, reason, note } in news::news(before, next) {
         let about = set_reference(key, set.metadata.uid.as_deref().unwrap_or_default());
         context.fleets.tell(Announcement { about, warning, reason: reason.into(), note });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, time::Duration};
+
+    use super::{LAST_RETRY, uneven};
+
+    #[test]
+    fn sets_that_failed_together_are_not_tried_again_together() {
+        let waits: BTreeSet<Duration> = (0..64).map(|_| uneven(LAST_RETRY)).collect();
+        assert!(waits.len() > 32, "{} different waits", waits.len());
+        assert!(waits.iter().all(|wait| (LAST_RETRY / 2..=LAST_RETRY).contains(wait)), "{waits:?}");
     }
 }
