@@ -28,9 +28,11 @@ fn logs_that_go_to_no_terminal_hold_no_colours() {
         .spawn()
         .expect("the program starts");
     let log = BufReader::new(operator.stderr.take().expect("a pipe"));
-    let lines: Vec<String> = log.lines().take(2).map(|line| line.expect("text")).collect();
+    let lines: Vec<String> = log.lines().take(3).map(|line| line.expect("text")).collect();
     operator.kill().expect("it runs");
     operator.wait().expect("it ends");
-    assert!(lines[0].contains("INFO tidemark_operator: tidemark-operator serves"), "{lines:?}");
+    // What its tasks say of a cluster that is not there may come before.
+    let says = |line: &String| line.contains("INFO tidemark_operator: tidemark-operator serves");
+    assert!(lines.iter().any(says), "{lines:?}");
     assert!(!lines.concat().contains('\u{1b}'), "{lines:?}");
 }
