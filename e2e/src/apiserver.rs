@@ -102,6 +102,20 @@ impl ApiServer {
         self.folder.path().join("audit.log")
     }
 
+    /// A kubeconfig by which kubectl reaches a namespace of the server as its administrator.
+    #[must_use]
+    pub fn kubeconfig(&self, namespace: &str) -> String {
+        let server = self.config.cluster_url.to_string();
+        // The server makes its own certificate, and is on loopback.
+        let config = serde_json::json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{ "name": "test", "cluster": { "server": server, "insecure-skip-tls-verify": true } }],
+            "users": [{ "name": "admin", "user": { "token": TOKEN } }],
+            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "admin", "namespace": namespace } }],
+        });
+        config.to_string()
+    }
+
     /// A client of its own, which belongs to the runtime that asks.
     ///
     /// # Errors

@@ -35,6 +35,8 @@ struct Admin {
 /// The live view.
 #[derive(Serialize)]
 struct View {
+    /// Whether this instance leads; a standby judges what it sees, and writes nothing.
+    leader: bool,
     fleets: Vec<FleetView>,
 }
 
@@ -78,5 +80,5 @@ async fn fleets(
     let busy = (StatusCode::SERVICE_UNAVAILABLE, "too many ask at once: ask again\n");
     let _permit = admin.views.try_acquire().map_err(|_| busy)?;
     let filter = Filter::of(query.as_deref().unwrap_or_default());
-    Ok(Json(View { fleets: admin.shared.view(&filter) }))
+    Ok(Json(View { leader: admin.shared.leadership().is_leader(), fleets: admin.shared.view(&filter) }))
 }

@@ -9,6 +9,7 @@ use std::{
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
+        MetricType,
         counter::Counter,
         family::Family,
         gauge::Gauge,
@@ -58,10 +59,14 @@ struct Written {
     gate: &'static str,
 }
 
+const PREFIX: &str = "tidemark_operator";
+
 /// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// Under what they are queried.
+    names: Vec<String>,
     fleet_tip: Family<Set, Gauge>,
     proven_tip: Family<Set, Gauge>,
     lag: Family<Replica, Gauge>,
@@ -83,6 +88,7 @@ pub struct Metrics {
     status_writes: Counter,
     leader: Gauge,
     lease_attempts: Family<Outcome, Counter>,
+    events: Family<Outcome, Counter>,
     /// What is shown of each set, to change only what changes.
     shown: Mutex<BTreeMap<SetKey, Shown>>,
 }
@@ -91,7 +97,8 @@ impl Metrics {
     /// Registers everything.
     pub fn new() -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("tidemark_operator"),
+            registry: Registry::with_prefix(PREFIX),
+            names: Vec::new(),
             fleet_tip: Family::default(),
             proven_tip: Family::default(),
             lag: Family::default(),
@@ -113,6 +120,7 @@ impl Metrics {
             status_writes: Counter::default(),
             leader: Gauge::default(),
             lease_attempts: Family::default(),
+            events: Family::default(),
             shown: Mutex::default(),
         };
         metrics.register_fleets();
@@ -155,6 +163,8 @@ impl Metrics {
         let (leader, attempts) = (self.leader.clone(), self.lease_attempts.clone());
         self.count("leader", "1 while this instance leads, else 0", leader);
         self.count("lease_attempts", "Attempts to take or to renew the lease", attempts);
+        let events = self.events.clone();
+        self.count("events", "Events that were published, spared or failed", events);
         let (sample, primary) = (self.sample_seconds.clone(), self.primary_sample_seconds.clone());
         self.time("sample", "From a request for a follower's tips to its end", sample);
         self.time("primary_sample", "From a request for a primary's tip to its end", primary);
@@ -164,10 +174,13 @@ impl Metrics {
     }
 
     fn count(&mut self, name: &str, help: &str, metric: impl Metric) {
+        let suffix = if matches!(metric.metric_type(), MetricType::Counter) { "_total" } else { "" };
+        self.names.push(format!("{PREFIX}_{name}{suffix}"));
         self.registry.register(name, help, metric);
     }
 
     fn time(&mut self, name: &str, help: &str, metric: Histogram) {
+        self.names.push(format!("{PREFIX}_{name}_seconds"));
         self.registry.register_with_unit(name, help, Unit::Seconds, metric);
     }
 
@@ -245,6 +258,11 @@ impl Metrics {
         self.leader.set(leads.into());
     }
 
+    /// An event was published, or not.
+    pub fn event(&self, outcome: &'static str) {
+        self.events.get_or_create(&Outcome { outcome }).inc();
+    }
+
     /// A set was judged. Most judgements say what the one before said, and cost no more than seeing that.
     pub fn judged(&self, key: &SetKey, judgement: &Judgement) {
         let now = Shown::of(judgement);
@@ -279,6 +297,11 @@ impl Metrics {
             self.serves.get_or_create(&replica.reasoned(&set)).set(replica.serves.into());
             set_or_end(&self.lag, &replica.labels(&set), replica.lag);
         }
+    }
+
+    /// The names of all metrics, also of those that have no value yet.
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// Everything, as a scraper reads it.

@@ -1,4 +1,4 @@
-//! What of kubelet matters here: `Ready` is True while the container runs and the gate is True.
+//! What of kubelet matters here: `Ready` is True while the container runs and every readiness gate is True.
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
@@ -11,7 +11,6 @@ use kube::{
     },
 };
 use serde_json::json;
-use tidemark_operator::names::GATE;
 use tokio::task::JoinHandle;
 
 /// A running kubelet of one namespace; dropping it ends it.
@@ -48,7 +47,8 @@ async fn run(pods: Api<Pod>) {
 fn should_be_ready(pod: &Pod) -> bool {
     let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
     let running = statuses.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one.ready));
-    running && condition(pod, GATE) == Some(true)
+    let gates = pod.spec.as_ref().and_then(|spec| spec.readiness_gates.as_deref()).unwrap_or_default();
+    running && gates.iter().all(|gate| condition(pod, &gate.condition_type) == Some(true))
 }
 
 fn condition(pod: &Pod, type_: &str) -> Option<bool> {

@@ -1,10 +1,16 @@
 //! What the operator says of itself: the live view, the metrics, the status, and how seldom it writes.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use anyhow::ensure;
+use kube::client::{Body, ClientBuilder};
 use serde_json::{Value, json};
+use tidemark_e2e::apiserver::ApiServer;
 use tidemark_operator::api::StoreReplicaSet;
+use tower::util::MapRequestLayer;
 
 use crate::world::{World, until};
 
@@ -38,7 +44,7 @@ async fn the_live_view_tells_of_every_member_what_it_was_judged_by() {
         (&laggard["tip"], &laggard["reference"], &laggard["lag"]),
         (&json!(100), &json!(120), &json!(20))
     );
-    assert_eq!(laggard["threshold"], 2);
+    assert_eq!((&laggard["threshold"], &laggard["upstream"]["state"]), (&json!(2), &json!("SYNCING")));
     assert!(laggard["sampleAgeSeconds"].as_f64().unwrap() < 30.0 && laggard["since"].is_string());
     assert_eq!(
         (&member(&view, 0)["verdict"], &member(&view, 0)["gate"]["status"]),
@@ -110,4 +116,63 @@ async fn a_set_that_only_observes_closes_no_gate_and_says_what_it_would_have_don
     world.change(json!({ "health": { "mode": "Enforce" } })).await;
     world.gate_is(1, "False", "Lagging").await;
     world.condition_is("Accepted", "True", "Accepted").await;
+}
+
+/// The writes of an operator, by method and path. Its lease is no set's.
+#[derive(Clone, Default)]
+struct Writes(Arc<Mutex<Vec<String>>>);
+
+impl Writes {
+    /// A client whose writes are noted here.
+    fn client(&self) -> kube::Client {
+        let writes = self.clone();
+        let note = MapRequestLayer::new(move |request: http::Request<Body>| {
+            let path = request.uri().path();
+            if request.method() != http::Method::GET && !path.contains("/leases") {
+                writes.0.lock().unwrap().push(format!("{} {path}", request.method()));
+            }
+            request
+        });
+        ClientBuilder::try_from(ApiServer::shared().config()).unwrap().with_layer(&note).build()
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// The chain grows by a block, for everybody before anybody is asked again.
+async fn grow(world: &World) {
+    for follower in world.followers.values() {
+        follower.say(|script| script.tip = script.tip.map(|tip| tip + 1));
+    }
+    world.primary.say(|script| script.tip = script.tip.map(|tip| tip + 1));
+    world.follower(0).asked(2).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_while_nobody_crosses_a_threshold_but_a_status_each_half_minute() {
+    let mut world = World::with_fleet("silent", 3, |_| {}).await;
+    let writes = Writes::default();
+    world.start_operator_with(writes.client());
+    until("the operator to have done what there is to do", async || {
+        let before = writes.all().len();
+        for _ in 0..10 {
+            grow(&world).await;
+        }
+        let view = world.live("").await;
+        let members = view["fleets"][0]["members"].as_array().unwrap();
+        ensure!(members.len() == 3 && members.iter().all(|member| member["reason"] == "InSync"), "{view}");
+        ensure!(writes.all().len() == before && before > 0, "{:?}", writes.all());
+        Ok(())
+    })
+    .await;
+    let (before, start) = (writes.all().len(), Instant::now());
+    for _ in 0..30 {
+        grow(&world).await;
+    }
+    let written = writes.all().split_off(before);
+    let allowed = 1 + start.elapsed().as_secs() / 30;
+    assert!(written.iter().all(|write| write.ends_with("/storereplicasets/set/status")), "{written:?}");
+    assert!(u64::try_from(written.len()).unwrap() <= allowed, "{written:?} in {:?}", start.elapsed());
 }

@@ -134,6 +134,12 @@ impl World {
         self.operator = Some(Operator::start(self.client.clone(), &self.namespace, true));
     }
 
+    /// Starts an operator that speaks to the API server through this client.
+    pub(crate) fn start_operator_with(&mut self, client: Client) {
+        self.operator = None;
+        self.operator = Some(Operator::start(client, &self.namespace, true));
+    }
+
     /// Starts an operator as users run it, which asks no primary at loopback.
     pub(crate) fn start_strict_operator(&mut self) {
         self.operator = Some(Operator::start(self.client.clone(), &self.namespace, false));

@@ -6,11 +6,14 @@ mod bad_input;
 mod chaos;
 mod cut;
 mod drain;
+mod leaving;
 mod pods;
 mod restored;
 mod rights;
 mod rollout;
 mod runner;
+mod takeover;
+mod volumes;
 
 use runner::{Story, needs_nodes, shared, story};
 
@@ -37,6 +40,9 @@ fn main() {
         story("a_template_that_never_syncs_costs_one_replica", rollout::of_a_bad_template),
         story("a_replica_is_rebuilt_on_an_empty_volume", rollout::rebuilt),
         story("a_primary_that_lost_its_volume_is_restored_from_its_fleet", restored::from_its_fleet),
+        story("volumes_grow_and_no_pod_is_touched", volumes::grown),
+        story("an_operator_of_another_version_takes_over_and_scales_a_fleet", takeover::by_another_version),
+        story("a_fleet_leaves_tidemark_and_serves_all_the_way", leaving::serving_all_the_way),
         story("an_unreachable_primary_is_named", bad_input::unreachable_primary),
         story("a_wrong_genesis_is_named", bad_input::wrong_genesis),
         story("an_image_that_never_starts_is_named_and_can_be_mended", bad_input::image_never_starts),

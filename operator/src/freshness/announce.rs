@@ -1,7 +1,7 @@
 //! Tells people about transitions, as Kubernetes events and log lines. Never on the way of a gate: what does not fit in
 //! the queue is only logged.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{allowance::Allowances, snapshot::Snapshot};
 use crate::{
     lease::Leadership,
+    metrics::Metrics,
     names::{FIELD_MANAGER, SetKey},
 };
 
@@ -42,9 +43,14 @@ pub(crate) struct Announcer {
 
 impl Announcer {
     /// Starts the task that publishes.
-    pub(crate) fn start(client: Client, leadership: Leadership, token: CancellationToken) -> Self {
+    pub(crate) fn start(
+        client: Client,
+        leadership: Leadership,
+        metrics: Arc<Metrics>,
+        token: CancellationToken,
+    ) -> Self {
         let (queue, receiver) = mpsc::channel(QUEUE);
-        tokio::spawn(token.run_until_cancelled_owned(publish(client, receiver)));
+        tokio::spawn(token.run_until_cancelled_owned(publish(client, metrics, receiver)));
         Self { queue, leadership }
     }
 
@@ -61,12 +67,13 @@ impl Announcer {
     }
 }
 
-async fn publish(client: Client, mut queue: mpsc::Receiver<Announcement>) {
+async fn publish(client: Client, metrics: Arc<Metrics>, mut queue: mpsc::Receiver<Announcement>) {
     let recorder = Recorder::new(client, Reporter::from(FIELD_MANAGER));
     let mut allowances = Allowances::default();
     while let Some(Announcement { about, warning, reason, note }) = queue.recv().await {
         // What is not allowed was logged, and stands in the status.
         if !allowances.take(about.uid.as_deref().unwrap_or_default(), Instant::now()) {
+            metrics.event("spared");
             continue;
         }
         let event = Event {
@@ -76,7 +83,9 @@ async fn publish(client: Client, mut queue: mpsc::Receiver<Announcement>) {
             action: "Judge".to_owned(),
             secondary: None,
         };
-        match tokio::time::timeout(PUBLISH_TIMEOUT, recorder.publish(&event, &about)).await {
+        let published = tokio::time::timeout(PUBLISH_TIMEOUT, recorder.publish(&event, &about)).await;
+        metrics.event(if matches!(published, Ok(Ok(()))) { "published" } else { "failed" });
+        match published {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "could not publish an event"),
             Err(_) => tracing::warn!("publishing an event took too long"),

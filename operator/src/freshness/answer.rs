@@ -53,6 +53,17 @@ pub(super) fn status(asked: &Asked, received_at: Moment, answer: RpcStatus) -> O
     })
 }
 
+/// The longest word on its upstream that is kept of a follower, in bytes.
+const DETAIL_LIMIT: usize = 256;
+
+/// What a follower says of its upstream: the name of its state, and why.
+pub(super) fn upstream(answer: &TipsResponse) -> (&'static str, String) {
+    let state = answer.state().as_str_name();
+    let mut detail = answer.state_detail.clone();
+    detail.truncate(detail.floor_char_boundary(DETAIL_LIMIT));
+    (state.strip_prefix("REPLICA_STATE_").unwrap_or(state), detail)
+}
+
 /// Whether a follower in this state hears its upstream's tip now, and does not only remember it.
 fn hears_upstream(state: ReplicaState) -> bool {
     match state {
@@ -92,7 +103,7 @@ mod tests {
         v1::{ReplicaState, TipsResponse},
     };
 
-    use super::{Asked, status, tips};
+    use super::{Asked, status, tips, upstream};
 
     fn read(answer: &TipsResponse, height: Option<u32>) -> tidemark_judge::Sample {
         let asked = Asked { at: Moment::default(), height: height.map(BlockNumber), container: None };
@@ -104,6 +115,17 @@ mod tests {
         let sample = read(&TipsResponse::default(), Some(3));
         assert_eq!((sample.published, sample.proven, sample.genesis), (None, None, None));
         assert_eq!((sample.hash_at, sample.pod_uid, sample.boot_id), (None, None, None));
+    }
+
+    #[test]
+    fn what_a_follower_says_of_its_upstream_is_named_and_cut_to_a_few_words() {
+        let answer = TipsResponse {
+            state: ReplicaState::UpstreamBehind.into(),
+            state_detail: "é".repeat(10_000),
+            ..TipsResponse::default()
+        };
+        let (state, detail) = upstream(&answer);
+        assert_eq!((state, detail.len()), ("UPSTREAM_BEHIND", 256));
     }
 
     #[test]

@@ -38,10 +38,15 @@ pub enum Protocol {
     RpcStatus,
 }
 
+/// The state of a follower toward its upstream by name, and why.
+pub(super) type Upstream = (&'static str, String);
+
 /// An answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) sample: Sample,
+    /// What it says of its upstream, if it says anything.
+    pub(super) upstream: Option<Upstream>,
     /// The store takes no further request now.
     pub(super) spent: bool,
 }
@@ -108,14 +113,15 @@ async fn tips(transport: &impl Transport, clock: Clock, asked: &Asked) -> Result
     let mut client = ReplicaClient::new(transport.clone()).max_decoding_message_size(ANSWER_LIMIT);
     let request = TipsRequest { at_height: asked.height.map(|height| height.0) };
     let (spent, answer) = taken(client.tips(request).await?);
-    Ok(Answer { sample: answer::tips(asked, clock.now(), &answer), spent })
+    let upstream = Some(answer::upstream(&answer));
+    Ok(Answer { sample: answer::tips(asked, clock.now(), &answer), upstream, spent })
 }
 
 async fn status(transport: &impl Transport, clock: Clock, asked: &Asked) -> Result<Answer, AskError> {
     let mut client = ApiClient::new(transport.clone()).max_decoding_message_size(ANSWER_LIMIT);
     let (spent, answer) = taken(client.status(()).await?);
     let sample = answer::status(asked, clock.now(), answer).ok_or(AskError::NoGenesis)?;
-    Ok(Answer { sample, spent })
+    Ok(Answer { sample, upstream: None, spent })
 }
 
 fn taken<T>(response: Response<T>) -> (bool, T) {

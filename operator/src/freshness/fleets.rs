@@ -61,7 +61,7 @@ impl Shared {
         let allow_loopback = options.allow_loopback_primaries;
         Arc::new(Self {
             primaries: Primaries::new(client.clone(), allow_loopback, clock, Arc::clone(&metrics)),
-            announcer: Announcer::start(client.clone(), leadership.clone(), token),
+            announcer: Announcer::start(client.clone(), leadership.clone(), Arc::clone(&metrics), token),
             clock,
             permits: Permits::new(options.gate_writes),
             rolls: Mutex::default(),

@@ -19,7 +19,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::{
     answer::Asked,
-    ask::{self, ANSWER_LIMIT, AskError, Protocol},
+    ask::{self, ANSWER_LIMIT, AskError, Protocol, Upstream},
     hashes::Hashes,
     read_block::{ReadError, Reading, finished, start_reading},
 };
@@ -51,7 +51,7 @@ struct Ask {
 /// What a process said when it was asked.
 #[derive(Debug)]
 pub(super) enum Said {
-    Sample(Box<Sample>),
+    Sample(Box<Sample>, Option<Upstream>),
     /// It does not know the protocol.
     NotUnderstood,
 }
@@ -152,11 +152,11 @@ impl Asking {
         let asked = Asked { at: self.clock.now(), height, container };
         let Target { protocol, timeout, .. } = self.target;
         let answer = ask::ask(protocol, &self.link, self.clock, &asked, timeout).await;
-        let sample = answer.and_then(|answer| self.own(answer.sample));
-        let outcome = sample.as_ref().map_or_else(AskError::outcome, |_| "ok");
+        let answer = answer.and_then(|answer| Ok((self.own(answer.sample)?, answer.upstream)));
+        let outcome = answer.as_ref().map_or_else(AskError::outcome, |_| "ok");
         self.metrics.sampled(outcome, self.clock.since(asked.at));
-        match sample {
-            Ok(sample) => Some(Said::Sample(Box::new(self.with_hash(height, sample)))),
+        match answer {
+            Ok((sample, upstream)) => Some(Said::Sample(Box::new(self.with_hash(height, sample)), upstream)),
             Err(error) => error.is_unimplemented().then_some(Said::NotUnderstood),
         }
     }

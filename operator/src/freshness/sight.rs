@@ -79,3 +79,83 @@ impl Paces {
         judgement.verdicts.iter().map(sight).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, time::Duration};
+
+    use tidemark_judge::{BlockNumber, Judgement, Moment, PodUid, Reason, Sample, Verdict};
+
+    use super::{Paces, Sight};
+    use crate::freshness::state::Pods;
+
+    fn at(second: u64) -> Moment {
+        Moment::new(Duration::from_secs(second))
+    }
+
+    fn sample(second: u64, tip: u32) -> Sample {
+        Sample {
+            asked_at: at(second),
+            received_at: at(second),
+            container: None,
+            pod_uid: None,
+            boot_id: None,
+            published: Some(BlockNumber(tip)),
+            applied: None,
+            proven: None,
+            genesis: None,
+            tip_hash: None,
+            hash_at: None,
+            upstream_tip: None,
+        }
+    }
+
+    fn judgement(tip: u32, lag: u32) -> Judgement {
+        let verdict = Verdict {
+            pod: "a-0".into(),
+            uid: "u".into(),
+            serves: false,
+            reason: Reason::Lagging,
+            held_from: None,
+            tip: None,
+            proven: None,
+            lag: Some(lag),
+            reference: None,
+            threshold: 2,
+            since: Moment::default(),
+            gate: None,
+        };
+        Judgement { verdicts: vec![verdict], fleet_tip: Some(BlockNumber(tip)), ..Judgement::default() }
+    }
+
+    /// Its tip rises by 10 a second and the reference by 1, from 0 and 1,000 on, up to this second.
+    fn seen(paces: &mut Paces, until: u64) -> Sight {
+        let mut sights = Vec::new();
+        for second in (0..=until).filter_map(|second| u32::try_from(second).ok()) {
+            let samples: BTreeMap<PodUid, Sample> = [("u".into(), sample(second.into(), 10 * second))].into();
+            let judgement = judgement(1_000 + second, 1_000 - 9 * second);
+            paces.note(at(second.into()), &judgement, &samples);
+            sights = paces.sights(&judgement, &Pods::new(), &samples, 10);
+        }
+        sights.remove(0)
+    }
+
+    #[test]
+    fn one_that_catches_up_is_seen_with_its_rate_and_the_time_that_is_left() {
+        let sight = seen(&mut Paces::default(), 10);
+        assert_eq!((sight.sampled_at, sight.rate), (Some(at(10)), Some(10.0)));
+        assert_eq!(sight.eta.map(|eta| eta.as_secs()), Some(100), "900 blocks at 9 a second");
+    }
+
+    #[test]
+    fn a_process_that_is_new_is_measured_anew() {
+        let mut paces = Paces::default();
+        seen(&mut paces, 10);
+        let nothing = BTreeMap::new();
+        paces.note(at(11), &judgement(1_011, 901), &nothing);
+        let samples = [("u".into(), sample(12, 500))].into();
+        paces.note(at(12), &judgement(1_012, 512), &samples);
+        let sight = paces.sights(&judgement(1_012, 512), &Pods::new(), &samples, 10).remove(0);
+        assert_eq!((sight.rate, sight.eta), (None, None));
+    }
+}

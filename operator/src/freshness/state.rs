@@ -11,6 +11,7 @@ use tidemark_judge::{
 };
 
 use super::{
+    ask::Upstream,
     member::SeenPod,
     policy::FleetSpec,
     primary::Seen,
@@ -35,6 +36,8 @@ pub(super) struct State {
     foreign: BTreeSet<PodUid>,
     memory: Memory,
     paces: Paces,
+    /// What each says of its upstream.
+    upstreams: BTreeMap<PodUid, Upstream>,
 }
 
 impl State {
@@ -44,8 +47,12 @@ impl State {
             return;
         }
         match answered.said {
-            Said::Sample(sample) => {
+            Said::Sample(sample, upstream) => {
                 self.foreign.remove(&answered.uid);
+                match upstream {
+                    Some(upstream) => drop(self.upstreams.insert(answered.uid.clone(), upstream)),
+                    None => drop(self.upstreams.remove(&answered.uid)),
+                }
                 self.samples.insert(answered.uid, *sample);
             }
             Said::NotUnderstood => drop(self.foreign.insert(answered.uid)),
@@ -105,7 +112,12 @@ impl State {
     /// What is seen of the members beside their verdicts.
     pub(super) fn sights(&mut self, now: Moment, judgement: &Judgement, readmit: u32) -> Vec<Sight> {
         self.paces.note(now, judgement, &self.samples);
-        self.paces.sights(judgement, &self.pods, &self.samples, readmit)
+        self.upstreams.retain(|uid, _| self.samples.contains_key(uid));
+        let mut sights = self.paces.sights(judgement, &self.pods, &self.samples, readmit);
+        for (verdict, sight) in judgement.verdicts.iter().zip(&mut sights) {
+            sight.upstream = self.upstreams.get(&verdict.uid).cloned();
+        }
+        sights
     }
 
     fn member(&self, pod: &SeenPod, volume: VolumeUid) -> Member {
