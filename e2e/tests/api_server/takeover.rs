@@ -18,7 +18,7 @@ const RECORD: &str = "tidemark.dev/recorded-template";
 fn render_otherwise(template: &mut Value) {
     let container = &mut template["spec"]["containers"][0];
     container["livenessProbe"]["periodSeconds"] = json!(77);
-    container["startupProbe"] = json!(null);
+    container.as_object_mut().unwrap().remove("startupProbe");
     let env = container["env"].as_array_mut().unwrap();
     env.push(json!({ "name": "OF_AN_EARLIER_VERSION", "value": "yes" }));
 }
