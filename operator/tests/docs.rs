@@ -19,6 +19,7 @@ const NO_REASONS: &[&str] = &[
     "ContainerCreating",
     "Enforce",
     "Error",
+    "Failed",
     "False",
     "In",
     "Judge",
@@ -33,6 +34,7 @@ const NO_REASONS: &[&str] = &[
     "Service",
     "StatefulSet",
     "StoreReplicaSet",
+    "Succeeded",
     "True",
 ];
 
