@@ -144,7 +144,7 @@ async fn make(
     }
     let observed = observe::observe(&context.client, &context.watched, key).await?;
     let snapshot = context.fleets.snapshot(key);
-    let replicas = replace::target(set, observed.statefulset.as_ref(), snapshot.as_deref());
+    let replicas = replace::target(set, observed.recorded_on(), snapshot.as_deref());
     let objects = match validate::validate(set, &observed, &context.rules) {
         Ok(valid) => build::build(&valid, replicas),
         Err(rejection) => return idle(Outcome::Rejected(rejection)),

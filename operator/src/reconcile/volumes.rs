@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::{
-    apps::v1::StatefulSet,
+    apps::v1::{StatefulSet, StatefulSetSpec},
     core::v1::{PersistentVolumeClaim, Service},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -15,6 +15,7 @@ use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions, PropagationPolicy},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -54,13 +55,22 @@ impl Growth {
     }
 }
 
-/// What the peer Service remembers of a StatefulSet that is being made anew.
+/// What must outlive a StatefulSet that is made anew: from how many pods to go on, and the record of their template, as
+/// its annotation has it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Memento {
+    replicas: Option<i32>,
+    record: String,
+}
+
+/// What the peer Service remembers of a StatefulSet that is being made anew. What cannot be read is as good as none.
 pub(super) fn memento(peers: &Service) -> Option<StatefulSet> {
-    let record = peers.annotations().get(MEMENTO)?.clone();
+    let Memento { replicas, record } = serde_json::from_str(peers.annotations().get(MEMENTO)?).ok()?;
     let annotations = Some([(RECORD.to_owned(), record)].into());
     Some(StatefulSet {
         metadata: ObjectMeta { annotations, ..ObjectMeta::default() },
-        ..StatefulSet::default()
+        spec: Some(StatefulSetSpec { replicas, ..StatefulSetSpec::default() }),
+        status: None,
     })
 }
 
@@ -68,8 +78,7 @@ pub(super) fn memento(peers: &Service) -> Option<StatefulSet> {
 #[derive(Debug)]
 pub(super) struct Renewal {
     uid: Option<String>,
-    /// The record of its template, as its annotation has it.
-    record: String,
+    memento: Memento,
     /// What its claims are to have; None: they are right.
     size: Option<String>,
     peers: Option<String>,
@@ -146,9 +155,12 @@ fn keep_claims(found: Option<&StatefulSet>, rendered: &mut StatefulSet) {
 
 impl Renewal {
     fn of(found: &StatefulSet, size: Option<String>, observed: &Observed) -> Self {
-        let record = found.annotations().get(RECORD).cloned().unwrap_or_default();
+        let memento = Memento {
+            replicas: found.spec.as_ref().and_then(|spec| spec.replicas),
+            record: found.annotations().get(RECORD).cloned().unwrap_or_default(),
+        };
         let peers = observed.peers.as_ref().and_then(|peers| peers.metadata.uid.clone());
-        Self { uid: found.metadata.uid.clone(), record, size, peers }
+        Self { uid: found.metadata.uid.clone(), memento, size, peers }
     }
 
     /// Enlarges the claims, keeps the record, and takes the StatefulSet away without its pods; the next reconciliation
@@ -160,7 +172,7 @@ impl Renewal {
         if let Some(size) = &self.size {
             enlarge(client, key, size, false).await?;
         }
-        remember(client, key, self.peers.as_deref(), Some(&self.record)).await?;
+        remember(client, key, self.peers.as_deref(), Some(&self.memento)).await?;
         let id = ("StatefulSet".to_owned(), key.name.clone());
         let params = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Orphan),
@@ -190,16 +202,17 @@ pub(super) async fn conclude(client: &Client, key: &SetKey, observed: &Observed)
     remember(client, key, peers.metadata.uid.as_deref(), None).await
 }
 
-/// Writes the record on the peer Service, or takes it away.
+/// Writes the memento on the peer Service, or takes it away.
 async fn remember(
     client: &Client,
     key: &SetKey,
     uid: Option<&str>,
-    record: Option<&str>,
+    memento: Option<&Memento>,
 ) -> Result<(), ApplyError> {
     let name = names::peers_service(&key.name);
     let api: Api<Service> = Api::namespaced(client.clone(), &key.namespace);
-    let mut patch = json!({ "metadata": { "annotations": { MEMENTO: record } } });
+    let text = memento.map(|memento| json!(memento).to_string());
+    let mut patch = json!({ "metadata": { "annotations": { MEMENTO: text } } });
     if let Some(uid) = uid {
         patch["metadata"]["uid"] = json!(uid);
     }
@@ -246,10 +259,13 @@ fn is_smaller(claim: &PersistentVolumeClaim, set: &str, size: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
+    use k8s_openapi::api::{
+        apps::v1::StatefulSet,
+        core::v1::{PersistentVolumeClaim, Service},
+    };
     use serde_json::{Value, json};
 
-    use super::{grown, is_frozen, is_smaller};
+    use super::{Memento, RECORD, grown, is_frozen, is_smaller, memento};
 
     fn statefulset(size: &str, change: Value) -> StatefulSet {
         let mut spec = json!({
@@ -286,6 +302,20 @@ mod tests {
         assert!(check(json!({ "serviceName": "a" })));
         assert!(check(json!({ "podManagementPolicy": "OrderedReady" })));
         assert!(!check(json!({ "serviceName": "a", "selector": { "matchLabels": { "a": "c" } } })));
+    }
+
+    #[test]
+    fn a_memento_is_read_back_and_nonsense_is_none() {
+        let peers = |memento: &str| {
+            let annotations = json!({ "tidemark.dev/making-anew": memento });
+            serde_json::from_value::<Service>(json!({ "metadata": { "annotations": annotations } }))
+                .expect("a Service")
+        };
+        let written = Memento { replicas: Some(5), record: "r".to_owned() };
+        let read = memento(&peers(&json!(written).to_string())).expect("a memento");
+        assert_eq!(read.metadata.annotations.and_then(|mut all| all.remove(RECORD)).as_deref(), Some("r"));
+        assert_eq!(read.spec.and_then(|spec| spec.replicas), Some(5));
+        assert!(memento(&peers("nonsense")).is_none());
     }
 
     #[test]
