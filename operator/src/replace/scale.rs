@@ -1,8 +1,8 @@
-//! How many replicas the StatefulSet is to have now: up at once, down by one whenever the last one is out. Pure.
+//! How many replicas the StatefulSet is to have now: up at once, down as far as the last ones are out. Pure.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 
-use super::fleet::{Fleet, Replica, ordinal};
+use super::fleet::{Fleet, ordinal};
 use crate::{api::StoreReplicaSet, freshness::Snapshot};
 
 /// `spec.replicas` of the StatefulSet. `found` is the one in the cluster.
@@ -22,10 +22,9 @@ pub(crate) fn target(set: &StoreReplicaSet, found: Option<&StatefulSet>, snapsho
     next(&Fleet::of(set, found, snapshot))
 }
 
+/// Past all of the last ones that are out or do not exist, so that what somebody else scaled up is put back at once.
 fn next(fleet: &Fleet<'_>) -> u32 {
-    if fleet.kept <= fleet.wanted {
-        return fleet.wanted;
-    }
-    let last = fleet.kept - 1;
-    if fleet.replica(last).is_none_or(Replica::is_out) { last } else { fleet.kept }
+    let stays = |ordinal: &u32| fleet.replica(*ordinal).is_some_and(|replica| !replica.is_out());
+    let last = (fleet.wanted..fleet.kept).rev().find(stays);
+    last.map_or(fleet.wanted, |last| last + 1)
 }

@@ -213,7 +213,7 @@ fn one_to_be_rebuilt_goes_with_its_volume_one_at_a_time_unless_it_is_out() {
 }
 
 #[test]
-fn replicas_grow_at_once_and_shrink_by_one_when_the_last_is_out() {
+fn replicas_grow_at_once_and_shrink_as_far_as_the_last_are_out() {
     let next = |wanted: u32, kept: u32, pods: &[Seen]| {
         target(&set(wanted), Some(&statefulset(kept, 5)), Some(&snapshot(pods)))
     };
@@ -221,7 +221,9 @@ fn replicas_grow_at_once_and_shrink_by_one_when_the_last_is_out() {
     assert_eq!(next(5, 2, &[inside, inside]), 5);
     assert_eq!(next(1, 3, &[inside, inside, inside]), 3);
     assert_eq!(next(1, 3, &[inside, inside, outside]), 2);
-    assert_eq!(next(1, 3, &[inside, inside]), 2, "a pod that was never made");
+    assert_eq!(next(1, 3, &[inside, outside, inside]), 3);
+    assert_eq!(next(1, 3, &[inside, outside, outside]), 1);
+    assert_eq!(next(1, 7, &[inside, inside]), 2, "pods that were never made");
     let leaving = Seen { ready: true, ..seen("new", Reason::ScalingDown) };
     assert_eq!(next(0, 1, &[leaving]), 1, "its endpoint may still be there");
     assert_eq!(next(0, 1, &[seen("new", Reason::ScalingDown)]), 0);
