@@ -96,6 +96,16 @@ fn what_has_begun_goes_on_whoever_else_is_asked_to_leave() {
     intend(&mut world, 3, Intent::Replace);
     world.rounds(3);
     assert_eq!((world.reason(0), world.reason(3)), (Reason::Replacing, Reason::InSync));
+    world.set_tips(200, &[200, 200, 200, 100]);
+    world.rounds(2);
+    assert_eq!((world.reason(0), world.reason(3)), (Reason::Replacing, Reason::Lagging));
+    world.set_tips(200, &[200; 4]);
+    world.rounds(3);
+    assert_eq!(
+        (world.reason(0), world.reason(3)),
+        (Reason::Replacing, Reason::InSync),
+        "it returns meanwhile"
+    );
 }
 
 #[test]
