@@ -1,24 +1,27 @@
 //! A real etcd and kube-apiserver on loopback, without controllers or nodes.
 //!
-//! Tests write what controllers and kubelets would. The programs end with the thread that started them, however it
-//! ends, so a crashed test leaves nothing behind.
+//! Tests write what controllers and kubelets would. The programs end with this process, however it ends, so a crashed
+//! test leaves nothing behind.
 
 use std::{
     fs::{self, File},
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::OnceLock,
+    process::Command,
+    sync::{Mutex, OnceLock, PoisonError},
     thread,
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use kube::{Client, Config, config::AuthInfo};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{programs, wait};
+use crate::{
+    kept::{self, Kept},
+    programs, wait,
+};
 
 /// What the server takes for its administrator.
 pub const TOKEN: &str = "tidemark-test-administrator";
@@ -34,8 +37,18 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// A running API server with an empty etcd of its own.
 pub struct ApiServer {
     config: Config,
-    _programs: [Program; 2],
+    ports: Ports,
+    extra: &'static [&'static str],
+    server: Mutex<Kept>,
+    _etcd: Kept,
     folder: TempDir,
+}
+
+#[derive(Clone, Copy)]
+struct Ports {
+    etcd: u16,
+    peer: u16,
+    server: u16,
 }
 
 impl ApiServer {
@@ -45,43 +58,112 @@ impl ApiServer {
     /// If it cannot be started, with the reason.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<ApiServer> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start_for_good().expect("an API server can be started on loopback"))
+        SHARED.get_or_init(|| Self::start_aside(&[]).expect("an API server can be started on loopback"))
     }
 
-    /// Starts one that runs until it is dropped, whatever becomes of the thread that asks.
+    /// Starts one on a thread of its own, since a runtime cannot wait for another; it runs until it is dropped.
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub fn start_for_good() -> Result<Self> {
-        let (tell, told) = std::sync::mpsc::channel();
-        thread::spawn(move || {
-            // The programs end with this thread, so it stays for as long as the process.
-            let _ = tell.send(Self::start());
-            loop {
-                thread::park();
-            }
-        });
-        told.recv().context("the thread that starts the API server died")?
+    pub fn start_aside(extra: &'static [&'static str]) -> Result<Self> {
+        let started = thread::spawn(move || Self::start(extra)).join();
+        started.unwrap_or_else(|_| bail!("the thread that starts the API server died"))
     }
 
-    /// Starts etcd and kube-apiserver on free loopback ports and waits until they are ready.
+    /// The API server for tests that break it, which have to take turns. It has no cache of what was written, so that a
+    /// watch misses what etcd has forgotten.
+    ///
+    /// # Panics
+    /// If it cannot be started, with the reason.
+    pub fn breakable() -> &'static Self {
+        static BREAKABLE: OnceLock<ApiServer> = OnceLock::new();
+        BREAKABLE.get_or_init(|| {
+            let started = Self::start_aside(&["--watch-cache=false"]);
+            started.expect("an API server can be started on loopback")
+        })
+    }
+
+    /// Starts etcd and kube-apiserver, with these flags besides its own, on free loopback ports and waits until they
+    /// are ready.
     ///
     /// # Errors
     /// If the programs are not built, or do not get ready within a minute; the message ends with the server's log.
-    pub fn start() -> Result<Self> {
+    pub fn start(extra: &'static [&'static str]) -> Result<Self> {
         let bin = programs::folder()?;
         let folder = tempfile::Builder::new().prefix("tidemark-api-").tempdir()?;
-        let (etcd_port, peer_port, port) = (free_port()?, free_port()?, free_port()?);
+        let ports = Ports { etcd: free_port()?, peer: free_port()?, server: free_port()? };
         prepare(&bin, folder.path())?;
-        let etcd = start_etcd(&bin, folder.path(), etcd_port, peer_port)?;
-        let server = start_server(&bin, folder.path(), etcd_port, port)?;
+        let etcd = start_etcd(&bin, folder.path(), ports)?;
+        let server = Mutex::new(start_server(&bin, folder.path(), ports, extra)?);
         let config = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
-            .block_on(ready_config(folder.path(), port))
+            .block_on(ready_config(folder.path(), ports.server))
             .with_context(|| log_tail(&folder.path().join("kube-apiserver.log")))?;
-        write_kubeconfig(folder.path(), port)?;
-        Ok(Self { config, _programs: [server, etcd], folder })
+        write_kubeconfig(folder.path(), ports.server)?;
+        Ok(Self { config, ports, extra, server, _etcd: etcd, folder })
+    }
+
+    /// Kills kube-apiserver; etcd goes on.
+    pub fn kill(&self) {
+        self.server().kill();
+    }
+
+    /// Stops kube-apiserver in the middle of whatever it does: connections stay, and nobody answers.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn freeze(&self) -> Result<()> {
+        self.server().signal("STOP")
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn thaw(&self) -> Result<()> {
+        self.server().signal("CONT")
+    }
+
+    /// Starts kube-apiserver again if somebody left it killed or frozen.
+    ///
+    /// # Errors
+    /// As [`restart`](Self::restart).
+    pub async fn ensure_running(&self) -> Result<()> {
+        let ended = self.server().ended()?.is_some();
+        if ended {
+            return self.restart().await;
+        }
+        self.thaw()
+    }
+
+    /// Starts kube-apiserver again, at the same address and with the same etcd, and waits until it is ready.
+    ///
+    /// # Errors
+    /// If it does not get ready within a minute; the message ends with the server's log.
+    pub async fn restart(&self) -> Result<()> {
+        let server = start_server(&programs::folder()?, self.folder.path(), self.ports, self.extra)?;
+        *self.server() = server;
+        let ready = ready(&self.config).await;
+        ready.with_context(|| log_tail(&self.folder.path().join("kube-apiserver.log")))
+    }
+
+    /// Has etcd forget everything but what is now: watches that are behind cannot go on.
+    ///
+    /// # Errors
+    /// If etcd does not.
+    pub async fn compact(&self) -> Result<()> {
+        let etcd = Client::try_from(Config::new(format!("http://127.0.0.1:{}", self.ports.etcd).parse()?))?;
+        let post = |path: &str, body: Value| http::Request::post(path).body(body.to_string().into_bytes());
+        let status: Value = etcd.request(post("/v3/maintenance/status", json!({}))?).await?;
+        let revision = &status["header"]["revision"];
+        let compact = json!({ "revision": revision, "physical": true });
+        etcd.request_text(post("/v3/kv/compaction", compact)?).await.context("etcd does not compact")?;
+        Ok(())
+    }
+
+    fn server(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How to reach the server as its administrator.
@@ -125,31 +207,11 @@ impl ApiServer {
     }
 }
 
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended by itself; there is nobody left to tell otherwise.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Program {
-    /// Starts a program that the kernel kills when the thread that called this ends.
-    fn start(bin: &Path, folder: &Path, name: &str, args: &[String]) -> Result<Self> {
-        let log = File::create(folder.join(format!("{name}.log")))?;
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(bin.join(name))
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot start {name} from {}", bin.display()))?;
-        Ok(Self(child))
-    }
+fn start_program(bin: &Path, folder: &Path, name: &str, args: &[String]) -> Result<Kept> {
+    let log = File::options().create(true).append(true).open(folder.join(format!("{name}.log")))?;
+    let mut command = kept::command(bin.join(name));
+    command.args(args).stdout(log.try_clone()?).stderr(log);
+    Kept::start(command).with_context(|| format!("cannot start {name} from {}", bin.display()))
 }
 
 pub(crate) fn free_port() -> Result<u16> {
@@ -168,9 +230,9 @@ fn prepare(bin: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn start_etcd(bin: &Path, folder: &Path, port: u16, peer_port: u16) -> Result<Program> {
-    let client = format!("http://127.0.0.1:{port}");
-    let peer = format!("http://127.0.0.1:{peer_port}");
+fn start_etcd(bin: &Path, folder: &Path, ports: Ports) -> Result<Kept> {
+    let client = format!("http://127.0.0.1:{}", ports.etcd);
+    let peer = format!("http://127.0.0.1:{}", ports.peer);
     let args = [
         format!("--data-dir={}", folder.join("etcd").display()),
         format!("--listen-client-urls={client}"),
@@ -180,14 +242,14 @@ fn start_etcd(bin: &Path, folder: &Path, port: u16, peer_port: u16) -> Result<Pr
         format!("--initial-cluster=default={peer}"),
         "--unsafe-no-fsync".to_owned(),
     ];
-    Program::start(bin, folder, "etcd", &args)
+    start_program(bin, folder, "etcd", &args)
 }
 
-fn start_server(bin: &Path, folder: &Path, etcd_port: u16, port: u16) -> Result<Program> {
+fn start_server(bin: &Path, folder: &Path, ports: Ports, extra: &[&str]) -> Result<Kept> {
     let at = |name: &str| folder.join(name).display().to_string();
     let args = [
-        format!("--etcd-servers=http://127.0.0.1:{etcd_port}"),
-        format!("--secure-port={port}"),
+        format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd),
+        format!("--secure-port={}", ports.server),
         "--bind-address=127.0.0.1".to_owned(),
         // Loopback cannot be advertised; no pod of ours looks for the server.
         "--endpoint-reconciler-type=none".to_owned(),
@@ -204,7 +266,8 @@ fn start_server(bin: &Path, folder: &Path, etcd_port: u16, port: u16) -> Result<
         format!("--audit-policy-file={}", at("audit.json")),
         format!("--audit-log-path={}", at("audit.log")),
     ];
-    Program::start(bin, folder, "kube-apiserver", &args)
+    let args: Vec<String> = args.into_iter().chain(extra.iter().map(ToString::to_string)).collect();
+    start_program(bin, folder, "kube-apiserver", &args)
 }
 
 async fn ready_config(folder: &Path, port: u16) -> Result<Config> {
@@ -212,14 +275,18 @@ async fn ready_config(folder: &Path, port: u16) -> Result<Config> {
         client_config(&fs::read(folder.join("serving/apiserver.crt"))?, port)
     })
     .await?;
+    ready(&config).await?;
+    Ok(config)
+}
+
+async fn ready(config: &Config) -> Result<()> {
     wait::until("the API server to be ready", READY_WITHIN, async || {
         let request = http::Request::get("/readyz").body(Vec::new())?;
         let answer = Client::try_from(config.clone())?.request_text(request).await?;
         ensure!(answer == "ok", "/readyz says {answer}");
         Ok(())
     })
-    .await?;
-    Ok(config)
+    .await
 }
 
 fn client_config(certificate: &[u8], port: u16) -> Result<Config> {

@@ -51,6 +51,8 @@ pub struct Script {
     pub pod_uid: String,
     /// What it made anew at its start.
     pub boot_id: String,
+    /// The tip it sees where it copies from.
+    pub upstream_tip: Option<u32>,
     /// How long it lets a request wait.
     pub delay: Duration,
     /// Answer nothing but this error.
@@ -76,6 +78,7 @@ impl Default for Script {
             forked_from: None,
             pod_uid: String::new(),
             boot_id: "first".to_owned(),
+            upstream_tip: None,
             delay: Duration::ZERO,
             failing: None,
             exhausted: None,
@@ -295,7 +298,7 @@ fn answer(script: &Script, at_height: Option<u32>) -> TipsResponse {
         hash_at_height: at_height.filter(held).map(hash).unwrap_or_default(),
         pod_uid: script.pod_uid.clone(),
         boot_id: script.boot_id.clone(),
-        upstream_tip: None,
+        upstream_tip: script.upstream_tip,
         state: ReplicaState::Syncing.into(),
         state_detail: "x".repeat(script.chatter),
         upstream_boot_ids: Vec::new(),
@@ -322,10 +325,12 @@ async fn free_address() -> Result<(Ipv4Addr, TcpListener)> {
     bail!("port {PORT} is in use at every loopback address that was tried")
 }
 
+/// An address of this process's own: tests of another one may run beside it.
 fn next_address() -> Ipv4Addr {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    Ipv4Addr::new(127, 57, high, low)
+    let [.., process] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 | (process & 127), high, low)
 }
 
 fn lock(script: &Mutex<Script>) -> MutexGuard<'_, Script> {

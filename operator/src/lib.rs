@@ -14,6 +14,7 @@ mod link;
 pub mod metrics;
 pub mod names;
 pub mod options;
+mod patience;
 pub mod queue;
 pub mod reconcile;
 pub mod replace;

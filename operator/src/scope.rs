@@ -24,6 +24,7 @@ use crate::{
     metrics::Metrics,
     names::{MANAGED_BY_SELECTOR, SetKey},
     options::Options,
+    patience::patience,
     queue::Queue,
     reconcile::{Context, Memory, Watched, compact, reconcile, retry},
     sets::Sets,
@@ -174,7 +175,7 @@ where
 {
     let config = watcher::Config::default().labels(MANAGED_BY_SELECTOR).page_size(PAGE);
     let events = watcher(api, config);
-    let touched = events.default_backoff().modify(compact).reflect(writer).touched_objects();
+    let touched = events.backoff(patience()).modify(compact).reflect(writer).touched_objects();
     pin_mut!(touched);
     while let Some(object) = touched.next().await {
         match object {

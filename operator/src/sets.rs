@@ -22,6 +22,7 @@ use crate::{
     api::StoreReplicaSet,
     freshness::{Announcement, FleetSpec, set_reference},
     names::SetKey,
+    patience::patience,
     queue::Queue,
     reconcile::Context,
 };
@@ -48,7 +49,7 @@ impl Sets {
 
     /// Watches until the future is dropped.
     pub(crate) async fn watch(mut self, api: Api<Guarded>) {
-        let events = watcher(api, watcher::Config::default()).default_backoff();
+        let events = watcher(api, watcher::Config::default()).backoff(patience());
         pin_mut!(events);
         while let Some(event) = events.next().await {
             match event {

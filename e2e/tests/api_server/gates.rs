@@ -15,7 +15,7 @@ use serde_json::json;
 use tidemark_e2e::scripted::Script;
 use tidemark_operator::{api::StoreReplicaSet, names::GATE};
 
-use crate::world::{World, status_of, until};
+use crate::world::{World, reason_is, status_of, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_at_n_behind_stays_one_more_is_out_and_it_returns_at_n() {
@@ -222,24 +222,12 @@ async fn a_hanging_follower_costs_only_itself() {
     assert_eq!(world.gate(0).await.unwrap().status, "True");
 }
 
-/// Waits until the status gives this reason for a follower.
-async fn verdict_is(world: &World, ordinal: usize, reason: &str) {
-    until(&format!("the verdict on {ordinal} to be {reason}"), async || {
-        let set: StoreReplicaSet = world.api().get("set").await?;
-        let members = set.status.unwrap_or_default().members;
-        let member = members.get(ordinal).context("no member yet")?;
-        ensure!(member.reason == reason, "{member:?}");
-        Ok(())
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_lies_about_a_high_tip_puts_nobody_out() {
     let world = World::with_fleet("liar", 3, |_| {}).await;
     let before = [opened_at(&world, 1).await, opened_at(&world, 2).await];
     world.follower(0).say(|liar| liar.tip = Some(u32::MAX));
-    verdict_is(&world, 0, "Unconfirmed").await;
+    reason_is(&world, 0, "Unconfirmed").await;
     world.follower(1).asked(10).await.unwrap();
     world.primary.say(|primary| primary.failing = Some("gone fishing".to_owned()));
     world.condition_is("ObservationDegraded", "True", "PrimarySilent").await;
@@ -247,7 +235,7 @@ async fn one_that_lies_about_a_high_tip_puts_nobody_out() {
     assert_eq!([opened_at(&world, 1).await, opened_at(&world, 2).await], before);
     world.primary.say(|primary| primary.failing = None);
     world.follower(0).say(|liar| liar.tip = Some(100));
-    verdict_is(&world, 0, "InSync").await;
+    reason_is(&world, 0, "InSync").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,14 +1,19 @@
 //! The operator against a real kube-apiserver and etcd, with scripted followers and a kubelet of the tests' own.
 #![expect(clippy::unwrap_used, reason = "a test ends where it finds what it did not expect")]
 
+mod boundaries;
 mod by_hand;
+mod chart;
 mod conditions;
 mod controller;
 mod definition;
+mod field;
 mod garbage;
 mod gates;
 mod kubelet;
 mod leader;
+mod limited;
+mod limits;
 mod live;
 mod objects;
 mod ownership;
@@ -17,7 +22,9 @@ mod pod_templates;
 mod primary;
 mod recorder;
 mod replacing;
+mod rule_5;
 mod sampling;
 mod takeover;
 mod volumes;
+mod witness;
 mod world;

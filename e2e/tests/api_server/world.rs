@@ -75,11 +75,12 @@ impl Drop for Operator {
     }
 }
 
-/// An address that no other operator of this process has.
+/// An address that no other operator of this process has, nor one of another process that tests.
 fn next_admin() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    SocketAddr::from(([127, 58, high, low], 8080))
+    let [.., process] = std::process::id().to_be_bytes();
+    SocketAddr::from(([127, 64 | (process & 127), high, low], 8080))
 }
 
 /// A test's own corner of the cluster.
@@ -95,43 +96,57 @@ pub(crate) struct World {
 impl World {
     /// A namespace named after the test, with a running operator and a primary at block 100.
     pub(crate) async fn new(name: &str) -> Self {
-        let client = ApiServer::shared().client().unwrap();
+        let mut world = Self::without_operator(ApiServer::shared().client().unwrap(), name).await;
+        world.start_operator();
+        world
+    }
+
+    /// The same on the API server of this client, and nobody who judges.
+    pub(crate) async fn without_operator(client: Client, name: &str) -> Self {
         install(&client).await.unwrap();
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         let namespace = Namespace { metadata, ..Namespace::default() };
         namespaces.create(&PostParams::default(), &namespace).await.unwrap();
         let primary = Scripted::start(Script { tip: Some(100), ..Script::default() }).await.unwrap();
-        let mut world = Self {
+        Self {
             _kubelet: Kubelet::start(client.clone(), name),
             client,
             namespace: name.to_owned(),
             operator: None,
             primary,
             followers: BTreeMap::new(),
-        };
-        world.start_operator();
-        world
+        }
     }
 
     /// A world with a set named `set` of followers at block 100, all in.
     pub(crate) async fn with_fleet(name: &str, replicas: u32, change: impl FnOnce(&mut Value)) -> Self {
         let mut world = Self::new(name).await;
-        let mut spec = world.spec();
-        spec["replicas"] = json!(replicas);
-        change(&mut spec);
-        world.create(spec).await;
-        for ordinal in 0..replicas {
-            world.start_follower(ordinal, Script { tip: Some(100), ..Script::default() }).await;
-        }
-        for ordinal in 0..replicas {
-            world.gate_is(ordinal, "True", "InSync").await;
-        }
+        world.create_fleet(replicas, change).await;
         world
     }
 
+    /// Makes the set named `set` of followers at block 100, and waits until all are in.
+    pub(crate) async fn create_fleet(&mut self, replicas: u32, change: impl FnOnce(&mut Value)) {
+        let mut spec = self.spec();
+        spec["replicas"] = json!(replicas);
+        change(&mut spec);
+        self.create(spec).await;
+        for ordinal in 0..replicas {
+            self.start_follower(ordinal, Script { tip: Some(100), ..Script::default() }).await;
+        }
+        for ordinal in 0..replicas {
+            self.gate_is(ordinal, "True", "InSync").await;
+        }
+    }
+
     pub(crate) fn start_operator(&mut self) {
-        self.operator = Some(Operator::start(self.client.clone(), &self.namespace, true));
+        self.start_operator_through(self.client.clone());
+    }
+
+    /// Starts an operator that reaches the API server by this client.
+    pub(crate) fn start_operator_through(&mut self, client: Client) {
+        self.operator = Some(Operator::start(client, &self.namespace, true));
     }
 
     /// Starts an operator that speaks to the API server through this client.
@@ -272,6 +287,18 @@ pub(crate) async fn until<T>(what: &str, look: impl AsyncFnMut() -> Result<T>) -
     wait::until(what, WITHIN, look).await.unwrap()
 }
 
+/// Waits until the status gives this reason for a follower.
+pub(crate) async fn reason_is(world: &World, ordinal: usize, reason: &str) {
+    until(&format!("the verdict on {ordinal} to be {reason}"), async || {
+        let set: StoreReplicaSet = world.api().get("set").await?;
+        let members = set.status.unwrap_or_default().members;
+        let member = members.get(ordinal).context("no member yet")?;
+        ensure!(member.reason == reason, "{member:?}");
+        Ok(())
+    })
+    .await;
+}
+
 pub(crate) fn set(name: &str, spec: Value) -> StoreReplicaSet {
     let set = json!({
         "apiVersion": "tidemark.dev/v1alpha1",
@@ -304,7 +331,8 @@ pub(crate) async fn install(client: &Client) -> Result<()> {
     .await
 }
 
-fn pod_of(statefulset: &StatefulSet, ordinal: u32) -> Pod {
+/// The pod that the StatefulSet's controller would make.
+pub(crate) fn pod_of(statefulset: &StatefulSet, ordinal: u32) -> Pod {
     let StatefulSetSpec { template, volume_claim_templates, .. } = statefulset.spec.clone().unwrap();
     let name = format!("{}-{ordinal}", statefulset.name_any());
     let (mut metadata, mut spec) = (template.metadata.unwrap(), template.spec.unwrap());

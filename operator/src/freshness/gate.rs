@@ -33,6 +33,9 @@ use crate::{
     names::{FIELD_MANAGER, GATE},
 };
 
+/// How many writes of one set may be under way or wait for their turn: a crowd in one must not keep another's out.
+const AT_ONCE: usize = 8;
+
 /// One gate to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Order {
@@ -91,7 +94,8 @@ impl Writer {
             self.tell_of_failures(&standing, &attempts, now);
             for (uid, order) in standing {
                 let tried = attempts.entry(uid.clone()).or_default();
-                if tried.may_write(order.pod.version, kind(&order.write), now) && busy.insert(uid.clone()) {
+                let may_write = tried.may_write(order.pod.version, kind(&order.write), now);
+                if may_write && busy.len() < AT_ONCE && busy.insert(uid.clone()) {
                     writes.spawn(self.write(uid, orders.clone()));
                 }
             }

@@ -17,7 +17,10 @@ use tidemark_judge::{PodUid, VolumeUid};
 use tokio::sync::watch;
 
 use super::fleets::Fleets;
-use crate::names::{INSTANCE_LABEL, MANAGED_BY_SELECTOR, SetKey};
+use crate::{
+    names::{INSTANCE_LABEL, MANAGED_BY_SELECTOR, SetKey},
+    patience::patience,
+};
 
 /// How many pods are read at once: a decoded one weighs tens of KiB, of which a few hundred bytes are kept.
 const PAGE: u32 = 50;
@@ -63,7 +66,7 @@ fn name_of(claim: &PartialObjectMeta<PersistentVolumeClaim>) -> Claim {
 /// Watches the pods of these fleets; `synced` becomes true once all that exist are known.
 pub async fn watch_pods(api: Api<Pod>, fleets: std::sync::Arc<Fleets>, synced: watch::Sender<bool>) {
     let config = Config::default().labels(MANAGED_BY_SELECTOR).page_size(PAGE);
-    let events = watcher(api, config).default_backoff();
+    let events = watcher(api, config).backoff(patience());
     pin_mut!(events);
     let mut listed: BTreeSet<PodUid> = BTreeSet::new();
     while let Some(event) = events.next().await {
@@ -90,7 +93,7 @@ pub async fn watch_claims(
     fleets: std::sync::Arc<Fleets>,
     synced: watch::Sender<bool>,
 ) {
-    let events = watcher(api, Config::default().labels(MANAGED_BY_SELECTOR)).default_backoff();
+    let events = watcher(api, Config::default().labels(MANAGED_BY_SELECTOR)).backoff(patience());
     pin_mut!(events);
     let mut listed: BTreeSet<Claim> = BTreeSet::new();
     while let Some(event) = events.next().await {
