@@ -220,6 +220,22 @@ async fn what_scales_the_statefulset_by_hand_is_undone_with_care() {
     all_run(&world, 2, "first").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statefulset_that_replaces_pods_by_itself_is_made_to_leave_that() {
+    let world = World::new("strategy").await;
+    world.create(world.spec()).await;
+    world.statefulset().await;
+    let rolling = Patch::Merge(json!({ "spec": { "updateStrategy": { "type": "RollingUpdate" } } }));
+    let _: StatefulSet = world.api().patch("set", &PatchParams::default(), &rolling).await.unwrap();
+    until("the strategy to be OnDelete", async || {
+        let spec = world.statefulset().await.spec.context("a spec")?;
+        let strategy = spec.update_strategy.context("a strategy")?;
+        ensure!(strategy.type_.as_deref() == Some("OnDelete"), "{strategy:?}");
+        Ok(())
+    })
+    .await;
+}
+
 async fn claim(world: &World, ordinal: u32) -> String {
     let claim: PersistentVolumeClaim = world.api().get(&format!("data-set-{ordinal}")).await.unwrap();
     claim.uid().unwrap()
