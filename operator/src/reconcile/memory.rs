@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::apply::Ledger;
+use super::{apply::Ledger, status};
 use crate::{api::StoreReplicaSetStatus, names::SetKey};
 
 /// What is remembered of all sets. Losing it costs some needless calls.
@@ -20,10 +20,23 @@ pub(super) struct Remembered {
     /// Whose: another set of the same name starts with nothing.
     uid: Option<String>,
     pub(super) ledger: Ledger,
-    /// The status written last, and when.
+    /// The status written last, and when the reconciliation began that wrote it: the next one is counted from there too, so
+    /// that it never comes a moment before the status may move again.
     pub(super) status: Option<(Instant, StoreReplicaSetStatus)>,
     /// Failures in a row.
     pub(super) failures: u32,
+}
+
+impl Remembered {
+    /// When the status may next be written though only tips have moved, if not in the reconciliation that began at `start`.
+    pub(super) fn moves_at(&self, start: Instant) -> Option<Instant> {
+        self.status.as_ref().map(|(began, _)| *began + status::REFRESH).filter(|at| *at > start)
+    }
+
+    /// When the reconciliation after that of `start` is due, if nothing asks for one before.
+    pub(super) fn refresh_at(&self, start: Instant) -> Instant {
+        self.moves_at(start).unwrap_or(start + status::REFRESH)
+    }
 }
 
 impl Memory {
@@ -61,7 +74,11 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
-    use super::{Memory, SetKey};
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{Memory, Remembered, SetKey, status::REFRESH};
 
     fn key() -> SetKey {
         SetKey { namespace: "n".to_owned(), name: "a".to_owned() }
@@ -86,5 +103,25 @@ mod tests {
         memory.forget(&key());
         memory.put(&key(), under_way);
         assert!(memory.lock().is_empty());
+    }
+
+    #[test]
+    fn each_reconciliation_that_comes_for_the_refresh_may_write_it() {
+        let mut start = Instant::now();
+        let mut remembered = Remembered::default();
+        for _ in 0..3 {
+            assert_eq!(remembered.moves_at(start), None, "it may write");
+            remembered.status = Some((start, Default::default()));
+            start = remembered.refresh_at(start);
+        }
+    }
+
+    #[test]
+    fn a_reconciliation_in_between_puts_the_refresh_off_no_further() {
+        let start = Instant::now();
+        let remembered = Remembered { status: Some((start, Default::default())), ..Remembered::default() };
+        let between = start + Duration::from_secs(20);
+        assert_eq!(remembered.moves_at(between), Some(start + REFRESH), "it may not write yet");
+        assert_eq!(remembered.refresh_at(between), start + REFRESH);
     }
 }

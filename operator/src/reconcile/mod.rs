@@ -101,14 +101,14 @@ pub async fn reconcile(set: Arc<StoreReplicaSet>, context: Arc<Context>) -> Resu
         Ok((outcome, _)) => outcome,
         Err(error) => &Outcome::Failed(error.to_string()),
     };
-    let told = tell(&set, &key, &context, outcome, &mut remembered).await;
+    let told = tell(&set, &key, &context, outcome, start, &mut remembered).await;
     let failed = result.is_err() || told.is_err();
     remembered.failures = if failed { remembered.failures.saturating_add(1) } else { 0 };
+    let refresh = remembered.refresh_at(start);
     context.memory.put(&key, remembered);
     context.metrics.reconciled(if failed { "error" } else { "ok" }, start.elapsed());
     let (_, again) = result?;
     told?;
-    let refresh = start + status::REFRESH;
     let due = again.map_or(refresh, |again| again.min(refresh));
     Ok(Action::requeue(due.duration_since(Instant::now())))
 }
@@ -197,6 +197,7 @@ async fn tell(
     key: &SetKey,
     context: &Context,
     outcome: &Outcome,
+    start: Instant,
     remembered: &mut Remembered,
 ) -> Result<(), status::StatusError> {
     let snapshot = context.fleets.snapshot(key);
@@ -205,14 +206,14 @@ async fn tell(
     // The watch may not show yet what was written last.
     let before = written.map(|(_, status)| status).or(set.status.as_ref());
     let next = status::status(set, before, outcome, &troubles, snapshot.as_deref(), Timestamp::now());
-    let fresh = written.is_some_and(|(at, _)| at.elapsed() < status::REFRESH);
+    let fresh = remembered.moves_at(start).is_some();
     if before == Some(&next) || (fresh && !status::is_news(before, &next)) {
         return Ok(());
     }
     status::write(&context.client, key, &next).await?;
     context.metrics.status_written();
     announce(set, key, context, before, &next);
-    remembered.status = Some((Instant::now(), next));
+    remembered.status = Some((start, next));
     Ok(())
 }
 
