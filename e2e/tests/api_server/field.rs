@@ -337,6 +337,8 @@ async fn class_17_rollout_rebuild_and_lag_share_one_budget() {
     let serving = uids().await;
     let rebuild = Patch::Merge(json!({ "metadata": { "annotations": { "tidemark.dev/rebuild": "true" } } }));
     let _: Pod = world.api().patch("set-1", &PatchParams::default(), &rebuild).await.unwrap();
+    world.follower(0).asked(10).await.unwrap();
+    assert_eq!(witness.moves(), before, "a rebuild took what the lag had spent");
     world.change(json!({ "follower": { "image": "tidemark.local/tidemark-follower:next" } })).await;
     until("the new template", async || {
         let spec = world.statefulset().await.spec.context("a spec")?.template.spec.context("a pod")?;
@@ -397,7 +399,7 @@ async fn class_20_a_change_of_leader_resets_no_gate() {
 async fn allow_no_disruption(world: &World) {
     let budget = until("the budget", async || Ok(world.api::<PodDisruptionBudget>().get("set").await?)).await;
     let status = json!({ "status": {
-        "observedGeneration": budget.metadata.generation, "disruptionsAllowed": 0, "currentHealthy": 2,
+        "observedGeneration": budget.metadata.generation, "disruptionsAllowed": 0, "currentHealthy": 1,
         "desiredHealthy": 2, "expectedPods": 3,
     } });
     let budgets = world.api::<PodDisruptionBudget>();
