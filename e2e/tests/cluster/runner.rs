@@ -23,6 +23,8 @@ const SHARED: &str = "e2e-shared";
 pub(crate) struct Story {
     name: &'static str,
     needs_nodes: bool,
+    /// It is played only where there is time, with `TIDEMARK_STORIES=all`.
+    long: bool,
     /// It finds a fleet of three in sync and leaves it so, and is spared the making of one.
     shares: bool,
     play: Play,
@@ -33,7 +35,13 @@ pub(crate) fn story<F>(name: &'static str, play: impl FnOnce(Scene) -> F + Send 
 where
     F: Future<Output = Result<()>> + 'static,
 {
-    Story { name, needs_nodes: false, shares: false, play: Box::new(move |scene| Box::pin(play(scene))) }
+    Story {
+        name,
+        needs_nodes: false,
+        long: false,
+        shares: false,
+        play: Box::new(move |scene| Box::pin(play(scene))),
+    }
 }
 
 /// A story that reaches into nodes: pod networks, processes.
@@ -47,6 +55,11 @@ where
 /// The same story on the fleet that those around it play on too.
 pub(crate) fn shared(story: Story) -> Story {
     Story { shares: true, ..story }
+}
+
+/// The same story, where there is time.
+pub(crate) fn long(story: Story) -> Story {
+    Story { long: true, ..story }
 }
 
 /// Where stories are played.
@@ -68,13 +81,19 @@ pub(crate) fn run(stories: Vec<Story>) -> ! {
     let stage = Arc::new(stage);
     let nodes = stage.target.node_access;
     let not_run: Vec<_> = stories.iter().filter(|s| s.needs_nodes && !nodes).map(|s| s.name).collect();
+    let too_long: Vec<_> = stories.iter().filter(|s| s.long && !has_time()).map(|s| s.name).collect();
     let trials = stories.into_iter().map(|story| trial(story, &stage)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Err(error) = stage.clear() {
         eprintln!("the shared fleet cannot be removed: {error:#}");
     }
     not_run.iter().for_each(|name| println!("not run, for it needs access to the nodes: {name}"));
+    too_long.iter().for_each(|name| println!("not run, for it needs TIDEMARK_STORIES=all: {name}"));
     conclusion.exit()
+}
+
+fn has_time() -> bool {
+    std::env::var("TIDEMARK_STORIES").is_ok_and(|stories| stories == "all")
 }
 
 fn prepare(arguments: &Arguments) -> Result<Stage> {
@@ -87,7 +106,7 @@ fn prepare(arguments: &Arguments) -> Result<Stage> {
 }
 
 fn trial(story: Story, stage: &Arc<Stage>) -> Trial {
-    let ignored = story.needs_nodes && !stage.target.node_access;
+    let ignored = (story.needs_nodes && !stage.target.node_access) || (story.long && !has_time());
     let (stage, name) = (Arc::clone(stage), story.name);
     let play = move || {
         let start = Instant::now();
