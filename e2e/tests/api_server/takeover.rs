@@ -55,7 +55,7 @@ async fn uids(world: &World) -> Vec<Option<String>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_with_other_probes_and_environment_takes_over_a_running_set_and_scales_it_without_replacing_a_pod()
  {
-    let mut world = World::with_fleet("takeover", 3, |_| {}).await;
+    let mut world = World::with_fleet("another-version", 3, |_| {}).await;
     world.operator = None;
     apply_as_another_operator(&world).await;
     let (found, before) = (world.statefulset().await, uids(&world).await);
