@@ -1,6 +1,6 @@
 //! One process leads: a lease of our own, kept in the cluster. What leading permits is decided elsewhere.
 //!
-//! Optimistic: read, decide (pure, [`candidate`]), replace on the condition that nobody wrote in between. Expiry goes by
+//! Optimistic: read, decide (pure, `candidate`), replace on the condition that nobody wrote in between. Expiry goes by
 //! local observation. One that led and leads no longer never leads again: its process ends.
 
 mod candidate;
