@@ -6,6 +6,7 @@
 mod admin;
 pub mod aim;
 pub mod api;
+mod call;
 pub mod clock;
 mod descriptors;
 pub mod freshness;

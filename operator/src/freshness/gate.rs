@@ -27,6 +27,7 @@ use super::{
     state::Pods,
 };
 use crate::{
+    call::{self, CallError},
     clock::Clock,
     lease::{Leadership, WRITE_TIMEOUT},
     metrics::Metrics,
@@ -144,11 +145,7 @@ impl Writer {
             let result = patch(&pods, &order).await;
             drop(permit);
             let error = result.as_ref().err();
-            metrics.gate_written(
-                error.map_or("ok", WriteError::outcome),
-                order.write.open,
-                clock.since(order.at),
-            );
+            metrics.gate_written(error.map_or("ok", outcome), order.write.open, clock.since(order.at));
             tell(&namespace, &order, error);
             if let Ok(pod) = &result {
                 fleets.pod_written(&namespace, pod);
@@ -169,18 +166,18 @@ async fn permit(permits: &Share, leadership: &Leadership) -> Permit {
     }
 }
 
-fn ended(order: &Order, result: Result<Pod, WriteError>) -> Ended {
+fn ended(order: &Order, result: Result<Pod, CallError>) -> Ended {
     match result {
         Ok(pod) => {
             let version = SeenPod::of(&pod).map_or(order.pod.version, |pod| pod.version);
             Ended::Wrote(Written { version, write: kind(&order.write) })
         }
-        Err(error) if matches!(error.outcome(), "conflict" | "gone") => Ended::Outdated,
+        Err(error) if matches!(outcome(&error), "conflict" | "gone") => Ended::Outdated,
         Err(error) => Ended::Failed(error.to_string()),
     }
 }
 
-fn tell(namespace: &str, order: &Order, error: Option<&WriteError>) {
+fn tell(namespace: &str, order: &Order, error: Option<&CallError>) {
     let (pod, open, reason) = (&order.pod.name, order.write.open, order.write.reason);
     match error {
         None => tracing::info!(namespace, %pod, open, %reason, "wrote gate"),
@@ -188,37 +185,21 @@ fn tell(namespace: &str, order: &Order, error: Option<&WriteError>) {
     }
 }
 
-/// Why a gate was not written.
-#[derive(Debug, thiserror::Error)]
-enum WriteError {
-    #[error(transparent)]
-    Refused(#[from] kube::Error),
-    #[error("no answer within {} s", WRITE_TIMEOUT.as_secs())]
-    Slow,
-}
-
-impl WriteError {
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::Slow => "timeout",
-            Self::Refused(kube::Error::Api(status)) => match status.code {
-                409 => "conflict",
-                404 => "gone",
-                _ => "refused",
-            },
-            Self::Refused(_) => "error",
-        }
+/// What came of a write that failed, in a word.
+fn outcome(error: &CallError) -> &'static str {
+    match (error, error.code()) {
+        (CallError::Slow(_), _) => "timeout",
+        (_, Some(409)) => "conflict",
+        (_, Some(404)) => "gone",
+        (_, Some(_)) => "refused",
+        (_, None) => "error",
     }
 }
 
-async fn patch(pods: &Api<Pod>, order: &Order) -> Result<Pod, WriteError> {
+async fn patch(pods: &Api<Pod>, order: &Order) -> Result<Pod, CallError> {
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let body = Patch::Strategic(body(order, Timestamp::now()));
-    let write = pods.patch_status(order.pod.name.as_str(), &params, &body);
-    match tokio::time::timeout(WRITE_TIMEOUT, write).await {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(WriteError::Slow),
-    }
+    call::within(WRITE_TIMEOUT, pods.patch_status(order.pod.name.as_str(), &params, &body)).await
 }
 
 /// The patch: our condition alone, for this pod's UID alone; to open, against the version that was judged alone.

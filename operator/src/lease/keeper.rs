@@ -1,6 +1,6 @@
 //! Keeps the lease: reads it, has it decided on, writes it, again and again.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, pin_mut};
 use jiff::Timestamp;
@@ -20,7 +20,10 @@ use super::{
     record::Record,
     terms::{Terms, WRITE_TIMEOUT},
 };
-use crate::metrics::Metrics;
+use crate::{
+    call::{CallError, within},
+    metrics::Metrics,
+};
 
 /// Takes the lease when it is free and keeps it; dropping it lets it run out.
 pub struct Keeper {
@@ -44,15 +47,6 @@ enum Next {
     Soon,
     /// Stop.
     Stop(Loss),
-}
-
-/// Why an attempt came to nothing.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Refused(#[from] kube::Error),
-    #[error("no answer within {} ms", .0.as_millis())]
-    Slow(Duration),
 }
 
 impl Keeper {
@@ -125,8 +119,8 @@ impl Keeper {
         self.metrics.leads(false);
     }
 
-    async fn write_release(&mut self) -> Result<(), Failure> {
-        let found = in_time(WRITE_TIMEOUT, self.leases.get(&self.name)).await?;
+    async fn write_release(&mut self) -> Result<(), CallError> {
+        let found = within(WRITE_TIMEOUT, self.leases.get(&self.name)).await?;
         let record = Record::of(&found);
         if record.holder.as_deref() == Some(self.candidate.identity.as_str()) {
             let released = record.released(Timestamp::now());
@@ -136,19 +130,19 @@ impl Keeper {
     }
 
     /// One attempt, which ends when a leader has to give up.
-    async fn attempt_in_time(&mut self) -> Result<Next, Failure> {
+    async fn attempt_in_time(&mut self) -> Result<Next, CallError> {
         let Some(gives_up_at) = self.candidate.gives_up_at() else { return self.attempt().await };
         let left = gives_up_at.since(now());
         let attempt = tokio::time::timeout(left, self.attempt()).await;
         match self.candidate.loss(now(), None) {
             Some(loss) => Ok(Next::Stop(loss)),
-            None => attempt.unwrap_or(Err(Failure::Slow(left))),
+            None => attempt.unwrap_or(Err(CallError::Slow(left))),
         }
     }
 
-    async fn attempt(&mut self) -> Result<Next, Failure> {
+    async fn attempt(&mut self) -> Result<Next, CallError> {
         let limit = self.call_limit();
-        let found = in_time(limit, self.leases.get_opt(&self.name)).await?;
+        let found = within(limit, self.leases.get_opt(&self.name)).await?;
         let record = found.as_ref().map(Record::of);
         match self.candidate.decide(now(), Timestamp::now(), record.as_ref()) {
             Step::Stop(loss) => Ok(Next::Stop(loss)),
@@ -161,7 +155,12 @@ impl Keeper {
         }
     }
 
-    async fn write(&mut self, limit: Duration, next: &Record, found: Option<Lease>) -> Result<Next, Failure> {
+    async fn write(
+        &mut self,
+        limit: Duration,
+        next: &Record,
+        found: Option<Lease>,
+    ) -> Result<Next, CallError> {
         let sent = now();
         let written = match found {
             Some(found) => self.replace(limit, next, found).await,
@@ -176,7 +175,7 @@ impl Keeper {
                 self.tell(next.holder.clone());
                 Ok(Next::Later)
             }
-            Err(Failure::Refused(kube::Error::Api(status))) if status.code == 409 => {
+            Err(failure) if failure.code() == Some(409) => {
                 self.metrics.lease_attempted("conflict");
                 Ok(Next::Soon)
             }
@@ -185,16 +184,16 @@ impl Keeper {
     }
 
     /// Replaces the lease as it was found; its resourceVersion refuses what others wrote since.
-    async fn replace(&self, limit: Duration, record: &Record, mut found: Lease) -> Result<(), Failure> {
+    async fn replace(&self, limit: Duration, record: &Record, mut found: Lease) -> Result<(), CallError> {
         record.write_to(&mut found);
-        in_time(limit, self.leases.replace(&self.name, &PostParams::default(), &found)).await.map(drop)
+        within(limit, self.leases.replace(&self.name, &PostParams::default(), &found)).await.map(drop)
     }
 
-    async fn create(&self, limit: Duration, record: &Record) -> Result<(), Failure> {
+    async fn create(&self, limit: Duration, record: &Record) -> Result<(), CallError> {
         let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
         let mut lease = Lease { metadata, spec: None };
         record.write_to(&mut lease);
-        in_time(limit, self.leases.create(&PostParams::default(), &lease)).await.map(drop)
+        within(limit, self.leases.create(&PostParams::default(), &lease)).await.map(drop)
     }
 
     /// Two calls fit before a leader has to give up.
@@ -227,16 +226,6 @@ impl Keeper {
 /// A little less, so that instances do not ask in step.
 fn uneven(wait: Duration) -> Duration {
     wait.mul_f64(rand::rng().random_range(0.8..1.0))
-}
-
-async fn in_time<T>(
-    limit: Duration,
-    call: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, Failure> {
-    match tokio::time::timeout(limit, call).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(Failure::Slow(limit)),
-    }
 }
 
 /// Tells when the lease changes hands, so that nobody waits for a poll. What it misses a poll finds.

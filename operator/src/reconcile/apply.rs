@@ -2,8 +2,6 @@
 //!
 //! Types carry the phase: what is refused in a dry run leaves nothing of the set changed.
 
-use std::time::Duration;
-
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{
     Api, Client,
@@ -14,7 +12,6 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
-    CALL_TIMEOUT,
     build::Objects,
     contest::{Contests, Id},
     managed,
@@ -23,7 +20,10 @@ use super::{
     volumes::{self, Growth},
     wanted::{Sent, Standing, Wanted},
 };
-use crate::names::{FIELD_MANAGER, SetKey};
+use crate::{
+    call::{CallError, LONGEST, within},
+    names::{FIELD_MANAGER, SetKey},
+};
 
 /// What is remembered of the objects of one set.
 #[derive(Clone, Debug, Default)]
@@ -277,21 +277,13 @@ where
     call(what, id, deleting).await
 }
 
-/// Waits for a call, no longer than [`CALL_TIMEOUT`].
+/// Waits for a call, and says of which object it was if it came to nothing.
 pub(super) async fn call<T>(
     what: &'static str,
     id: &Id,
     call: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, ApplyError> {
-    match tokio::time::timeout(CALL_TIMEOUT, call).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(classify(what, id, error)),
-        Err(_) => Err(failed(what, id, no_answer(CALL_TIMEOUT))),
-    }
-}
-
-fn no_answer(after: Duration) -> String {
-    format!("no answer within {} s", after.as_secs())
+    within(LONGEST, call).await.map_err(|error| classify(what, id, error))
 }
 
 fn failed(what: &'static str, (kind, name): &Id, message: String) -> ApplyError {
@@ -299,15 +291,18 @@ fn failed(what: &'static str, (kind, name): &Id, message: String) -> ApplyError 
 }
 
 /// 400 and 422 say that the object is wrong; everything else may pass.
-fn classify(what: &'static str, id: &Id, error: kube::Error) -> ApplyError {
+fn classify(what: &'static str, id: &Id, error: CallError) -> ApplyError {
     let (kind, name) = id.clone();
     match error {
-        kube::Error::Api(status) if status.code == 422 || status.code == 400 => {
-            ApplyError::Refused { kind, name, message: status.message }
-        }
-        kube::Error::Api(status) if status.code == 403 => {
-            ApplyError::Forbidden { what, kind, name, message: status.message }
-        }
-        error => failed(what, id, error.to_string()),
+        CallError::Refused(error) => match *error {
+            kube::Error::Api(status) if status.code == 422 || status.code == 400 => {
+                ApplyError::Refused { kind, name, message: status.message }
+            }
+            kube::Error::Api(status) if status.code == 403 => {
+                ApplyError::Forbidden { what, kind, name, message: status.message }
+            }
+            error => failed(what, id, error.to_string()),
+        },
+        slow @ CallError::Slow(_) => failed(what, id, slow.to_string()),
     }
 }

@@ -45,8 +45,6 @@ use crate::{
     replace::{self, Fleet, Progress, ReplaceError, Told},
 };
 
-/// The longest one call of the API server may take.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a failure a set is tried again first after this long, then twice as long each time.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);

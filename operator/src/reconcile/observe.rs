@@ -1,7 +1,5 @@
 //! Reads what stands in the cluster under a set's names: from the watches, and from the server what they do not show.
 
-use std::time::Duration;
-
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -17,8 +15,11 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{CALL_TIMEOUT, volumes};
-use crate::names::{self, SetKey};
+use super::volumes;
+use crate::{
+    call::{self, CallError},
+    names::{self, SetKey},
+};
 
 /// The objects of a set's names, whoever they belong to.
 #[derive(Debug, Default)]
@@ -63,27 +64,11 @@ pub struct Watched {
 
 /// Why the cluster could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum ObserveError {
-    /// The API server refused or failed.
-    #[error("cannot read {kind} {name}: {source}")]
-    Read {
-        /// What was read.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// Why.
-        source: Box<kube::Error>,
-    },
-    /// The API server did not answer.
-    #[error("cannot read {kind} {name}: no answer within {} s", .after.as_secs())]
-    Slow {
-        /// What was read.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// How long was waited.
-        after: Duration,
-    },
+#[error("cannot read {kind} {name}: {source}")]
+pub struct ObserveError {
+    kind: String,
+    name: String,
+    source: CallError,
 }
 
 /// Reads everything a set consists of.
@@ -125,11 +110,11 @@ impl Reader<'_> {
             return Ok(Some(K::clone(&shown)));
         }
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.key.namespace);
-        let (kind, name) = (<K as Resource>::kind(&()).into_owned(), name.to_owned());
-        match tokio::time::timeout(CALL_TIMEOUT, api.get_opt(&name)).await {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(source)) => Err(ObserveError::Read { kind, name, source: Box::new(source) }),
-            Err(_) => Err(ObserveError::Slow { kind, name, after: CALL_TIMEOUT }),
-        }
+        let found = call::within(call::LONGEST, api.get_opt(name)).await;
+        found.map_err(|source| ObserveError {
+            kind: <K as Resource>::kind(&()).into_owned(),
+            name: name.to_owned(),
+            source,
+        })
     }
 }

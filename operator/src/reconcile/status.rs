@@ -11,12 +11,10 @@ use kube::{
 use serde_json::json;
 use tidemark_judge::Verdict;
 
-use super::{
-    CALL_TIMEOUT,
-    conditions::{self, Outcome, Trouble, dated, of_judging, of_objects},
-};
+use super::conditions::{self, Outcome, Trouble, dated, of_judging, of_objects};
 use crate::{
     api::{Member, StoreReplicaSet, StoreReplicaSetStatus},
+    call::{self, CallError},
     freshness::{Sight, Snapshot},
     names::{self, FIELD_MANAGER, SetKey},
 };
@@ -26,14 +24,8 @@ pub(super) const REFRESH: Duration = Duration::from_secs(30);
 
 /// Why a status could not be written.
 #[derive(Debug, thiserror::Error)]
-pub enum StatusError {
-    /// The API server refused or failed.
-    #[error("cannot write the status: {0}")]
-    Write(Box<kube::Error>),
-    /// The API server did not answer.
-    #[error("cannot write the status: no answer within {} s", .0.as_secs())]
-    Slow(Duration),
-}
+#[error("cannot write the status: {0}")]
+pub struct StatusError(#[from] CallError);
 
 /// What the status is to say after `before`. Before the first judgement what judging decides stays as it was.
 pub(super) fn status(
@@ -177,10 +169,8 @@ pub(super) async fn write(
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let patch = Patch::Apply(&body);
-    match tokio::time::timeout(CALL_TIMEOUT, api.patch_status(&key.name, &params, &patch)).await {
-        Ok(result) => result.map(drop).map_err(|error| StatusError::Write(Box::new(error))),
-        Err(_) => Err(StatusError::Slow(CALL_TIMEOUT)),
-    }
+    call::within(call::LONGEST, api.patch_status(&key.name, &params, &patch)).await?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! Deletes what the plan says. Decides nothing: each deletion names the pod that was judged, by UID and version.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::{
     Api, Client,
@@ -10,32 +8,18 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use super::plan::{Doomed, Step};
-use crate::names::SetKey;
-
-/// The longest one call of the API server may take.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::{
+    call::{self, CallError},
+    names::SetKey,
+};
 
 /// Why a pod or a claim could not be deleted; it is tried again.
 #[derive(Debug, thiserror::Error)]
-pub enum ReplaceError {
-    /// The API server refused or failed.
-    #[error("cannot delete {kind} {name}: {source}")]
-    Refused {
-        /// What.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-        /// Why.
-        source: Box<kube::Error>,
-    },
-    /// The API server did not answer.
-    #[error("cannot delete {kind} {name}: no answer within {} s", CALL_TIMEOUT.as_secs())]
-    Slow {
-        /// What.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-    },
+#[error("cannot delete {kind} {name}: {source}")]
+pub struct ReplaceError {
+    kind: &'static str,
+    name: String,
+    source: CallError,
 }
 
 /// What was done, for people.
@@ -133,13 +117,10 @@ where
     K: Clone + DeserializeOwned + std::fmt::Debug,
 {
     let params = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
-    match tokio::time::timeout(CALL_TIMEOUT, api.delete(name, &params)).await {
-        Ok(Ok(_)) => Ok(Deleted::Yes),
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Deleted::Gone),
-        Ok(Err(kube::Error::Api(status))) if status.code == 409 => Ok(Deleted::Changed),
-        Ok(Err(source)) => {
-            Err(ReplaceError::Refused { kind, name: name.to_owned(), source: Box::new(source) })
-        }
-        Err(_) => Err(ReplaceError::Slow { kind, name: name.to_owned() }),
+    match call::within(call::LONGEST, api.delete(name, &params)).await {
+        Ok(_) => Ok(Deleted::Yes),
+        Err(error) if error.code() == Some(404) => Ok(Deleted::Gone),
+        Err(error) if error.code() == Some(409) => Ok(Deleted::Changed),
+        Err(source) => Err(ReplaceError { kind, name: name.to_owned(), source }),
     }
 }

@@ -17,10 +17,11 @@ use super::{
     TlsSecrets,
     tls::{Material, Tls, TlsError},
 };
-use crate::metrics::Metrics;
+use crate::{
+    call::{self, CallError},
+    metrics::Metrics,
+};
 
-/// The longest one reading may take.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long content is used before it is read again.
 const EVERY: Duration = Duration::from_secs(20);
 /// How soon what is no good is read again.
@@ -52,7 +53,7 @@ enum SecretError {
     #[error("Secret {0} does not exist: create it, or correct spec.primary.tls")]
     Missing(String),
     #[error("Secret {0} cannot be read: {1}")]
-    Failed(String, kube::Error),
+    Failed(String, CallError),
     #[error("Secret {0} has no key {1}: add it, in PEM")]
     NoKey(String, &'static str),
     #[error("key {1} of Secret {0} {2}")]
@@ -161,17 +162,13 @@ impl Reader {
 
     async fn secret(&self, namespace: &str, name: &str) -> Result<Secret, SecretError> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        match tokio::time::timeout(CALL_TIMEOUT, secrets.get(name)).await {
-            Err(_) => Err(SecretError::Late(at(namespace, name))),
-            Ok(Ok(secret)) => Ok(secret),
-            Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
-                Err(SecretError::Forbidden(at(namespace, name)))
-            }
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
-                Err(SecretError::Missing(at(namespace, name)))
-            }
-            Ok(Err(error)) => Err(SecretError::Failed(at(namespace, name), error)),
-        }
+        let at = || at(namespace, name);
+        call::within(call::LONGEST, secrets.get(name)).await.map_err(|error| match (&error, error.code()) {
+            (CallError::Slow(_), _) => SecretError::Late(at()),
+            (_, Some(403)) => SecretError::Forbidden(at()),
+            (_, Some(404)) => SecretError::Missing(at()),
+            _ => SecretError::Failed(at(), error),
+        })
     }
 
     fn malformed(&self, error: TlsError) -> SecretError {
