@@ -12,6 +12,7 @@ mod descriptors;
 pub mod freshness;
 pub mod lease;
 mod link;
+mod lock;
 pub mod metrics;
 pub mod names;
 pub mod options;
@@ -21,6 +22,7 @@ pub mod reconcile;
 pub mod replace;
 mod scope;
 mod sets;
+mod wait;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -36,6 +38,7 @@ use self::{
     metrics::Metrics,
     options::Options,
     scope::Scope,
+    wait::or_never,
 };
 
 /// Why the operator could not run.
@@ -80,7 +83,7 @@ pub async fn run(client: Client, options: Options, token: CancellationToken) -> 
     let result = tokio::select! {
         biased;
         () = stopped(&token, &leadership, &shared) => Ok(()),
-        loss = kept(&mut keeper) => Err(RunError::Lost(loss)),
+        loss = or_never(keeper.as_mut().map(Keeper::keep)) => Err(RunError::Lost(loss)),
         // It ends with the token too, before the writes under way have.
         Err(error) = admin => Err(RunError::Admin(error)),
         _ = served => Ok(()),
@@ -114,13 +117,6 @@ fn election(
 
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-async fn kept(keeper: &mut Option<Keeper>) -> lease::Loss {
-    match keeper {
-        Some(keeper) => keeper.keep().await,
-        None => future::pending().await,
-    }
 }
 
 /// Waits for the token, then for the writes that are under way: the next leader is to find them done.

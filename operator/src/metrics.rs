@@ -1,10 +1,6 @@
 //! What the operator counts and measures, in Prometheus' text format.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -19,7 +15,7 @@ use prometheus_client::{
 };
 use tidemark_judge::{Judgement, PodName, Reason, Verdict};
 
-use crate::names::SetKey;
+use crate::{lock::lock, names::SetKey};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Set {
@@ -266,7 +262,7 @@ impl Metrics {
     /// A set was judged. Most judgements say what the one before said, and cost no more than seeing that.
     pub fn judged(&self, key: &SetKey, judgement: &Judgement) {
         let now = Shown::of(judgement);
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = lock(&self.shown);
         if shown.get(key) != Some(&now) {
             let before = shown.insert(key.clone(), now.clone()).unwrap_or_default();
             self.show(key, &before, &now);
@@ -275,7 +271,7 @@ impl Metrics {
 
     /// Ends the series of a set that is gone.
     pub fn forget(&self, key: &SetKey) {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = lock(&self.shown);
         if let Some(before) = shown.remove(key) {
             self.show(key, &before, &Shown::default());
         }

@@ -2,12 +2,12 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use tokio::sync::Notify;
 
-use crate::names::SetKey;
+use crate::{lock::lock, names::SetKey};
 
 /// The sets that wait. There is one taker.
 #[derive(Debug, Default)]
@@ -35,8 +35,7 @@ impl Queue {
     }
 
     fn waiting(&self) -> MutexGuard<'_, BTreeSet<SetKey>> {
-        // Each change is one call, so a thread that panicked left the set whole.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 }
 

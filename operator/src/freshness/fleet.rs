@@ -24,7 +24,7 @@ use super::{
     snapshot::{PodFacts, Snapshot},
     state::{Intents, Pods, State},
 };
-use crate::names::SetKey;
+use crate::{names::SetKey, wait::or_never};
 
 /// Answers that may wait to be judged; a full queue makes samplers wait, who ask one at a time.
 const ANSWERS: usize = 256;
@@ -120,7 +120,7 @@ impl Fleet {
         let due = due.map(|due| Instant::now() + due.since(self.shared.clock.now()));
         tokio::select! {
             Some(answered) = self.answers.1.recv() => self.take_answers(answered).await,
-            () = changed(&mut self.primary) => self.take_primary(),
+            () = or_never(self.primary.as_mut().map(Observer::changed)) => self.take_primary(),
             changed = self.inputs.pods.changed() => {
                 self.take_pods();
                 return changed.is_ok();
@@ -300,11 +300,4 @@ impl Fleet {
 
 fn judged_by(spec: &FleetSpec, leads: bool) -> FleetSpec {
     if leads { spec.clone() } else { spec.standing_by() }
-}
-
-async fn changed(primary: &mut Option<Observer>) {
-    match primary {
-        Some(primary) => primary.changed().await,
-        None => std::future::pending().await,
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
 };
 
 use k8s_openapi::api::core::v1::Pod;
@@ -28,6 +28,7 @@ use crate::{
     clock::Clock,
     descriptors::{self, Seats},
     lease::{Leadership, WRITE_TIMEOUT},
+    lock::lock,
     metrics::Metrics,
     names::SetKey,
     options::Options,
@@ -309,11 +310,6 @@ impl Fleets {
     fn known(&self) -> MutexGuard<'_, Known> {
         lock(&self.known)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each change of these maps is one call, so a thread that panicked left them whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn insert_newer(pods: &mut Pods, seen: SeenPod) {

@@ -32,6 +32,7 @@ use crate::{
     lease::{Leadership, WRITE_TIMEOUT},
     metrics::Metrics,
     names::{FIELD_MANAGER, GATE},
+    wait::or_never,
 };
 
 /// How many writes of one set may be under way or wait for their turn: a crowd in one must not keep another's out.
@@ -112,7 +113,7 @@ impl Writer {
                         attempts.entry(uid).or_default().note(ended, Instant::now(), uneven);
                     }
                 }
-                () = until(retry) => {}
+                () = or_never(retry.map(tokio::time::sleep_until)) => {}
             }
         }
     }
@@ -219,13 +220,6 @@ fn body(order: &Order, now: Timestamp) -> Value {
         condition["lastTransitionTime"] = json!(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     }
     json!({ "metadata": metadata, "status": { "conditions": [condition] } })
-}
-
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::lock::lock;
 
 /// One namespace, in which writes may hang until their timeout, holds up no other.
 const SHARE: usize = 4;
@@ -32,8 +34,7 @@ impl Permits {
 
     /// The share of a namespace; it lasts as long as somebody has it.
     pub(super) fn share(&self, namespace: &str) -> Share {
-        // Each change of the map is one call, so a thread that panicked left it whole.
-        let mut namespaces = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut namespaces = lock(&self.namespaces);
         let known = namespaces.get(namespace).and_then(Weak::upgrade);
         let own = known.unwrap_or_else(|| {
             let own = Arc::new(Semaphore::new((usize::from(self.count) / SHARE).max(1)));

@@ -11,6 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status, body::Body, client::GrpcService as _, transport::Channel};
 
 use super::block_hash::{BlockHasher, NotABlock};
+use crate::wait::or_never;
 
 const METHOD: &str = "/rpc.Api/GetBlockByNumber";
 /// The largest answer that is read, in bytes: the largest block that followers take.
@@ -62,8 +63,9 @@ pub(super) fn start_reading(channel: Channel, height: BlockNumber) -> Reading {
 
 /// Waits for what is being read, and forgets it; for ever when nothing is.
 pub(super) async fn finished(reading: &mut Option<Reading>) -> Result<HashAt, ReadError> {
-    let Some(under_way) = reading else { return std::future::pending().await };
-    let hash = under_way.await.unwrap_or_else(|_| Err(Status::cancelled("the reading was ended").into()));
+    let hash = or_never(reading.as_mut())
+        .await
+        .unwrap_or_else(|_| Err(Status::cancelled("the reading was ended").into()));
     *reading = None;
     hash
 }

@@ -10,7 +10,6 @@ use kube::{
     api::{PostParams, WatchEvent, WatchParams},
     core::ObjectMeta,
 };
-use rand::RngExt as _;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -23,7 +22,11 @@ use super::{
 use crate::{
     call::{CallError, within},
     metrics::Metrics,
+    wait::uneven,
 };
+
+/// Instances wait at least this part of their turn, each another one, so that they do not ask in step.
+const UNEVEN: f64 = 0.8;
 
 /// Takes the lease when it is free and keeps it; dropping it lets it run out.
 pub struct Keeper {
@@ -202,7 +205,7 @@ impl Keeper {
     }
 
     async fn rest(&self, wait: Duration) {
-        let wait = uneven(wait);
+        let wait = uneven(wait, UNEVEN);
         let left = self.candidate.gives_up_at().map_or(wait, |at| at.since(now()).min(wait));
         // Being told of a change or not, it is time to look.
         let _ = tokio::time::timeout(left, self.changed.notified()).await;
@@ -221,11 +224,6 @@ impl Keeper {
         }
         self.told = holder;
     }
-}
-
-/// A little less, so that instances do not ask in step.
-fn uneven(wait: Duration) -> Duration {
-    wait.mul_f64(rand::rng().random_range(0.8..1.0))
 }
 
 /// Tells when the lease changes hands, so that nobody waits for a poll. What it misses a poll finds.
@@ -248,6 +246,6 @@ async fn watch(leases: Api<Lease>, name: String, retry: Duration, changed: Arc<N
                 holder = now;
             }
         }
-        tokio::time::sleep(uneven(retry)).await;
+        tokio::time::sleep(uneven(retry, UNEVEN)).await;
     }
 }

@@ -2,13 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use tokio::time::Instant;
 
 use super::{apply::Ledger, status};
-use crate::{api::StoreReplicaSetStatus, names::SetKey};
+use crate::{api::StoreReplicaSetStatus, lock::lock, names::SetKey};
 
 /// What is remembered of all sets. Losing it costs some needless calls.
 #[derive(Debug, Default)]
@@ -67,8 +67,7 @@ impl Memory {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SetKey, Remembered>> {
-        // Each change of the map is one call, so a thread that panicked left it whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

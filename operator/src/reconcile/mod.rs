@@ -22,7 +22,6 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{Client, runtime::controller::Action};
-use rand::RngExt as _;
 use tokio::time::Instant;
 
 pub use build::MERGE_KEYS;
@@ -43,6 +42,7 @@ use crate::{
     metrics::Metrics,
     names::{self, SetKey},
     replace::{self, Fleet, Progress, ReplaceError, Told},
+    wait::uneven,
 };
 
 /// After a failure a set is tried again first after this long, then twice as long each time.
@@ -115,14 +115,10 @@ pub async fn reconcile(set: Arc<StoreReplicaSet>, context: Arc<Context>) -> Resu
 pub fn retry(set: Arc<StoreReplicaSet>, error: &Error, context: Arc<Context>) -> Action {
     let key = SetKey::of(&set);
     let failures = context.memory.failures(&key).saturating_sub(1);
-    let wait = uneven(FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures)).min(LAST_RETRY));
+    // The sets that an unreachable server failed at once are not to come back at once.
+    let wait = uneven(FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures)).min(LAST_RETRY), 0.5);
     tracing::warn!(set = %key, %error, retry_in = ?wait, "could not reconcile");
     Action::requeue(wait)
-}
-
-/// A little less, so that the sets that an unreachable server failed at once do not come back at once.
-fn uneven(wait: Duration) -> Duration {
-    wait.mul_f64(rand::rng().random_range(0.5..1.0))
 }
 
 /// Observes, validates, builds and applies. With the outcome comes when to look again, if before long.
@@ -226,19 +222,5 @@ fn announce(
     for News { warning, reason, note } in news::news(before, next) {
         let about = set_reference(key, set.metadata.uid.as_deref().unwrap_or_default());
         context.fleets.tell(Announcement { about, warning, reason: reason.into(), note });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{collections::BTreeSet, time::Duration};
-
-    use super::{LAST_RETRY, uneven};
-
-    #[test]
-    fn sets_that_failed_together_are_not_tried_again_together() {
-        let waits: BTreeSet<Duration> = (0..64).map(|_| uneven(LAST_RETRY)).collect();
-        assert!(waits.len() > 32, "{} different waits", waits.len());
-        assert!(waits.iter().all(|wait| (LAST_RETRY / 2..=LAST_RETRY).contains(wait)), "{waits:?}");
     }
 }

@@ -13,7 +13,7 @@ mod wants;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
@@ -30,7 +30,7 @@ use self::{
     secrets::Secrets,
     wants::{Want, Wants},
 };
-use crate::{clock::Clock, metrics::Metrics};
+use crate::{clock::Clock, lock::lock, metrics::Metrics};
 
 /// Which primary a set means, and which Secrets it is reached with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,11 +156,6 @@ impl Drop for Subscription {
             hub.leave(&self.way, self.id);
         }
     }
-}
-
-/// A thread that panicked while it held one of these maps left it whole: each change is one call.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tidemark_judge::BlockNumber;
 
 use super::{Primaries, PrimaryAt, Seen, Subscription, dial::Way, secrets::Watched};
+use crate::wait::or_never;
 
 /// Watches a primary; dropping it ends the interest.
 #[derive(Debug)]
@@ -41,8 +42,8 @@ impl Observer {
     /// Waits for the next answer or failure.
     pub(crate) async fn changed(&mut self) {
         tokio::select! {
-            () = answered(&mut self.subscription) => {}
-            () = changed(&mut self.secrets) => self.take_way(),
+            () = or_never(self.subscription.as_mut().map(Subscription::changed)) => {}
+            () = or_never(self.secrets.as_mut().map(Watched::changed)) => self.take_way(),
         }
     }
 
@@ -72,19 +73,5 @@ impl Observer {
             subscription.want(self.interval, self.height);
             self.subscription = Some(subscription);
         }
-    }
-}
-
-async fn answered(subscription: &mut Option<Subscription>) {
-    match subscription {
-        Some(subscription) => subscription.changed().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn changed(secrets: &mut Option<Watched>) {
-    match secrets {
-        Some(secrets) => secrets.changed().await,
-        None => std::future::pending().await,
     }
 }

@@ -3,13 +3,12 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
-use rand::RngExt as _;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -19,7 +18,9 @@ use super::{
 };
 use crate::{
     call::{self, CallError},
+    lock::lock,
     metrics::Metrics,
+    wait::uneven,
 };
 
 /// How long content is used before it is read again.
@@ -104,7 +105,7 @@ impl Secrets {
 
     /// Has these read for as long as somebody is interested.
     pub(super) fn watch(&self, named: &TlsSecrets) -> Watched {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = lock(&self.read);
         read.retain(|_, entry| entry.strong_count() > 0);
         let entry = read.get(named).and_then(Weak::upgrade).unwrap_or_else(|| {
             let entry = self.start(named);
@@ -141,8 +142,7 @@ impl Reader {
             self.metrics.secret_read(if read.is_ok() { "ok" } else { "error" });
             let wait = if read.is_ok() { EVERY } else { RETRY };
             publish.send_if_modified(|known| take(known, read));
-            let uneven = rand::rng().random_range(0.9..1.0);
-            tokio::time::sleep(wait.mul_f64(uneven)).await;
+            tokio::time::sleep(uneven(wait, 0.9)).await;
         }
     }
 

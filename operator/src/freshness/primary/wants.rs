@@ -2,12 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
 use tidemark_judge::BlockNumber;
 use tokio::sync::Notify;
+
+use crate::lock::lock;
 
 /// What one set wants of a primary.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +55,7 @@ impl Wants {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Want>> {
-        // Each change is one call, so a thread that panicked left the map whole.
-        self.by_set.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.by_set)
     }
 }
 
