@@ -22,6 +22,8 @@ pub mod reconcile;
 pub mod replace;
 mod scope;
 mod sets;
+#[cfg(test)]
+mod testing;
 mod wait;
 
 use std::{net::SocketAddr, sync::Arc};

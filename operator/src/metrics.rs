@@ -386,26 +386,13 @@ fn seconds() -> Histogram {
 
 #[cfg(test)]
 mod tests {
-    use tidemark_judge::{BlockNumber, Judgement, Moment, Reason, Verdict};
+    use tidemark_judge::{BlockNumber, Judgement, Reason, Verdict};
 
     use super::Metrics;
     use crate::names::SetKey;
 
     fn judgement(reason: Reason, serves: bool) -> Judgement {
-        let verdict = Verdict {
-            pod: "a-0".into(),
-            uid: "u".into(),
-            serves,
-            reason,
-            held_from: None,
-            tip: None,
-            proven: None,
-            lag: Some(3),
-            reference: None,
-            threshold: 2,
-            since: Moment::default(),
-            gate: None,
-        };
+        let verdict = Verdict { lag: Some(3), ..crate::testing::verdict(serves, reason) };
         Judgement { verdicts: vec![verdict], fleet_tip: Some(BlockNumber(7)), ..Judgement::default() }
     }
 

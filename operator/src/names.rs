@@ -76,6 +76,11 @@ pub fn selector(name: &str) -> String {
     labels.collect::<Vec<_>>().join(",")
 }
 
+/// The ordinal of a pod of the set `name`.
+pub(crate) fn ordinal(name: &str, pod: &str) -> Option<u32> {
+    pod.strip_prefix(name)?.strip_prefix('-')?.parse().ok()
+}
+
 /// The headless Service through which followers find each other.
 pub fn peers_service(name: &str) -> String {
     format!("{name}-peers")

@@ -164,7 +164,7 @@ fn key_of(unreadable: &InvalidObject) -> SetKey {
 mod tests {
     use std::sync::Arc;
 
-    use kube::{Client, ResourceExt as _, client::Body, runtime::reflector::store};
+    use kube::{ResourceExt as _, runtime::reflector::store};
     use serde_json::{Value, json};
     use tokio_util::sync::CancellationToken;
 
@@ -179,10 +179,7 @@ mod tests {
     };
 
     fn sets(queue: &Arc<Queue>) -> Sets {
-        let nobody = tower::service_fn(async |_: http::Request<Body>| {
-            Err::<http::Response<Body>, _>(std::io::Error::other("nobody is asked here"))
-        });
-        let (client, metrics) = (Client::new(nobody, "n"), Arc::new(Metrics::new()));
+        let (client, metrics) = (crate::testing::nobody(), Arc::new(Metrics::new()));
         let shared = Shared::new(
             &client,
             Clock::start(),

@@ -149,25 +149,12 @@ pub(super) fn transitions(before: &Snapshot, after: &Snapshot, about: &ObjectRef
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::ObjectReference;
-    use tidemark_judge::{BlockNumber, Event, GateWrite, Judgement, Moment, Reason, Verdict};
+    use tidemark_judge::{BlockNumber, Event, GateWrite, Judgement, Reason, Verdict};
 
     use super::{NOTE_LIMIT, Snapshot, shortened, transitions};
 
     fn snapshot(serves: bool, reason: Reason, gate: Option<GateWrite>) -> Snapshot {
-        let verdict = Verdict {
-            pod: "a-0".into(),
-            uid: "u".into(),
-            serves,
-            reason,
-            held_from: None,
-            tip: None,
-            proven: None,
-            lag: None,
-            reference: None,
-            threshold: 2,
-            since: Moment::default(),
-            gate,
-        };
+        let verdict = Verdict { gate, ..crate::testing::verdict(serves, reason) };
         Snapshot {
             judgement: Judgement { verdicts: vec![verdict], ..Judgement::default() },
             ..Snapshot::default()

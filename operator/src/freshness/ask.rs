@@ -15,6 +15,8 @@ use crate::clock::Clock;
 
 /// The largest answer that is decoded, in bytes; an honest one has a few hundred.
 pub(super) const ANSWER_LIMIT: usize = 64 * 1024;
+/// The longest one answer may take, and one connection, whatever the poll interval.
+pub(super) const LONGEST_ANSWER: Duration = Duration::from_secs(1);
 /// In which a store may say how many more requests it takes now.
 const REMAINING: &str = "x-ratelimit-remaining";
 

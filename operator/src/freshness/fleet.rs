@@ -14,6 +14,7 @@ use tokio::{
 
 use super::{
     announce,
+    ask::LONGEST_ANSWER,
     fleets::{Fleets, Shared},
     gate::{self, Failing, Orders},
     member::SeenPod,
@@ -30,8 +31,6 @@ use crate::{names::SetKey, wait::or_never};
 const ANSWERS: usize = 256;
 /// How long an answer may wait for those of the same round, so that ten answers are not ten judgements.
 const GATHER: Duration = Duration::from_millis(5);
-/// The longest one follower's answer may take, whatever the poll interval.
-const LONGEST_ANSWER: Duration = Duration::from_secs(1);
 
 /// The ends of the fleet's channels that others hold.
 pub(super) struct Inputs {

@@ -324,7 +324,6 @@ mod tests {
     use std::{collections::BTreeSet, sync::Arc};
 
     use k8s_openapi::api::core::v1::Pod;
-    use kube::{Client, client::Body};
     use serde_json::json;
     use tidemark_judge::PodUid;
     use tokio_util::sync::CancellationToken;
@@ -333,10 +332,7 @@ mod tests {
     use crate::{clock::Clock, lease::Leadership, metrics::Metrics, options::Options};
 
     fn fleets() -> Arc<Fleets> {
-        let nobody = tower::service_fn(async |_: http::Request<Body>| {
-            Err::<http::Response<Body>, _>(std::io::Error::other("nobody is asked here"))
-        });
-        let client = Client::new(nobody, "n");
+        let client = crate::testing::nobody();
         let shared = Shared::new(
             &client,
             Clock::start(),

@@ -345,20 +345,7 @@ mod tests {
     #[test]
     fn an_order_that_stands_keeps_the_time_of_its_verdict() {
         let write = GateWrite { open: false, reason: Reason::Lagging, message: String::new() };
-        let verdict = Verdict {
-            pod: "a-0".into(),
-            uid: "u".into(),
-            serves: false,
-            reason: Reason::Lagging,
-            held_from: None,
-            tip: None,
-            proven: None,
-            lag: None,
-            reference: None,
-            threshold: 2,
-            since: Moment::default(),
-            gate: Some(write),
-        };
+        let verdict = Verdict { gate: Some(write), ..crate::testing::verdict(false, Reason::Lagging) };
         let judgement = Judgement { verdicts: vec![verdict], ..Judgement::default() };
         let pods = [("u".into(), pod(Some("True")))].into();
         let at = |seconds| Moment::new(Duration::from_secs(seconds));

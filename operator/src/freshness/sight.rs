@@ -111,20 +111,7 @@ mod tests {
     }
 
     fn judgement(tip: u32, lag: u32) -> Judgement {
-        let verdict = Verdict {
-            pod: "a-0".into(),
-            uid: "u".into(),
-            serves: false,
-            reason: Reason::Lagging,
-            held_from: None,
-            tip: None,
-            proven: None,
-            lag: Some(lag),
-            reference: None,
-            threshold: 2,
-            since: Moment::default(),
-            gate: None,
-        };
+        let verdict = Verdict { lag: Some(lag), ..crate::testing::verdict(false, Reason::Lagging) };
         Judgement { verdicts: vec![verdict], fleet_tip: Some(BlockNumber(tip)), ..Judgement::default() }
     }
 

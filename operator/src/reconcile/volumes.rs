@@ -247,11 +247,8 @@ fn claim_id(name: &str) -> Id {
 /// Whether this is a claim of one of the set's pods and asks for less than `size`.
 fn is_smaller(claim: &PersistentVolumeClaim, set: &str, size: &str) -> bool {
     let name = claim.name_any();
-    let ordinal = name
-        .strip_prefix(VOLUME)
-        .and_then(|name| name.strip_prefix('-')?.strip_prefix(set)?.strip_prefix('-'));
-    let is_ours =
-        ordinal.is_some_and(|ordinal| !ordinal.is_empty() && ordinal.bytes().all(|b| b.is_ascii_digit()));
+    let pod = name.strip_prefix(VOLUME).and_then(|name| name.strip_prefix('-'));
+    let is_ours = pod.is_some_and(|pod| names::ordinal(set, pod).is_some());
     let has = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"));
     let has = has.and_then(|has| quantity::bytes(&has.0));
     is_ours && has.zip(quantity::bytes(size)).is_some_and(|(has, size)| has < size)

@@ -7,6 +7,7 @@ use tidemark_judge::{Reason, Verdict};
 use crate::{
     api::StoreReplicaSet,
     freshness::{PodFacts, Snapshot},
+    names::ordinal,
 };
 
 /// The pods of a set, the StatefulSet they come from, and what is wanted of them.
@@ -104,9 +105,4 @@ fn replicas<'a>(name: &str, snapshot: &'a Snapshot) -> Vec<Replica<'a>> {
     let mut replicas: Vec<_> = verdicts.filter_map(replica).collect();
     replicas.sort_by_key(|replica| replica.ordinal);
     replicas
-}
-
-/// The ordinal of a pod of the StatefulSet `name`.
-pub(super) fn ordinal(name: &str, pod: &str) -> Option<u32> {
-    pod.strip_prefix(name)?.strip_prefix('-')?.parse().ok()
 }

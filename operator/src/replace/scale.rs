@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 
-use super::fleet::{Fleet, ordinal};
-use crate::{api::StoreReplicaSet, freshness::Snapshot};
+use super::fleet::Fleet;
+use crate::{api::StoreReplicaSet, freshness::Snapshot, names::ordinal};
 
 /// `spec.replicas` of the StatefulSet. `found` is the one in the cluster.
 ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use serde_json::json;
-use tidemark_judge::{Intent, Judgement, Moment, Reason, Verdict};
+use tidemark_judge::{Intent, Judgement, Reason, Verdict};
 
 use super::{
     fleet::Fleet,
@@ -62,16 +62,7 @@ fn snapshot(pods: &[Seen]) -> Snapshot {
         snapshot.judgement.verdicts.push(Verdict {
             pod: format!("a-{ordinal}").into(),
             uid: format!("u{ordinal}").into(),
-            serves: serves && !seen.reason.is_on_purpose(),
-            reason: seen.reason,
-            held_from: None,
-            tip: None,
-            proven: None,
-            lag: None,
-            reference: None,
-            threshold: 2,
-            since: Moment::default(),
-            gate: None,
+            ..crate::testing::verdict(serves && !seen.reason.is_on_purpose(), seen.reason)
         });
         snapshot.since.push(at(MADE));
         snapshot.pods.push(PodFacts {

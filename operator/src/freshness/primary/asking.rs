@@ -11,7 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::{
     super::{
         answer::Asked,
-        ask::{self, ANSWER_LIMIT, Answer, AskError, Protocol},
+        ask::{self, ANSWER_LIMIT, Answer, AskError, LONGEST_ANSWER, Protocol},
         hashes::Hashes,
         read_block::{ReadError, Reading, finished, start_reading},
     },
@@ -21,8 +21,6 @@ use super::{
 };
 use crate::{clock::Clock, link::Link, metrics::Metrics};
 
-/// The longest one answer may take, and one connection.
-pub(super) const LONGEST_ANSWER: Duration = Duration::from_secs(1);
 /// What of a block may be on its way unread, in bytes.
 const WINDOW: u32 = 256 * 1024;
 

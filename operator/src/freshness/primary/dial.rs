@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 use tower::{Service, service_fn};
 
-use super::{asking::LONGEST_ANSWER, tls::Tls};
+use super::{super::ask::LONGEST_ANSWER, tls::Tls};
 use crate::{aim::is_local, link::Dial};
 
 /// Which primary, and how it is spoken to: one is asked once, however many sets name it.

@@ -162,16 +162,11 @@ impl Drop for Subscription {
 mod tests {
     use std::{sync::Arc, time::Duration};
 
-    use kube::{Client, client::Body};
-
     use super::{Observer, Primaries, PrimaryAt, lock};
     use crate::{clock::Clock, metrics::Metrics};
 
     fn primaries() -> Arc<Primaries> {
-        let nobody = tower::service_fn(async |_: http::Request<Body>| {
-            Err::<http::Response<Body>, _>(std::io::Error::other("nobody is asked here"))
-        });
-        Primaries::new(Client::new(nobody, "n"), true, Clock::start(), Metrics::new().into())
+        Primaries::new(crate::testing::nobody(), true, Clock::start(), Metrics::new().into())
     }
 
     fn at() -> PrimaryAt {
