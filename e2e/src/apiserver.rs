@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What the server takes for its administrator.
-pub const TOKEN: &str = "tidemark-test-administrator";
+const TOKEN: &str = "tidemark-test-administrator";
 /// For an operator in a process of its own, whose writes are told apart by its name.
 const OPERATOR_TOKEN: &str = "tidemark-test-operator";
 /// Writes of that operator, once they are answered.
@@ -187,15 +187,10 @@ impl ApiServer {
     /// A kubeconfig by which kubectl reaches a namespace of the server as its administrator.
     #[must_use]
     pub fn kubeconfig(&self, namespace: &str) -> String {
-        let server = self.config.cluster_url.to_string();
         // The server makes its own certificate, and is on loopback.
-        let config = serde_json::json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "clusters": [{ "name": "test", "cluster": { "server": server, "insecure-skip-tls-verify": true } }],
-            "users": [{ "name": "admin", "user": { "token": TOKEN } }],
-            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "admin", "namespace": namespace } }],
-        });
-        config.to_string()
+        let cluster =
+            json!({ "server": self.config.cluster_url.to_string(), "insecure-skip-tls-verify": true });
+        kubeconfig(&cluster, &json!({ "token": TOKEN }), Some(namespace))
     }
 
     /// A client of its own, which belongs to the runtime that asks.
@@ -300,16 +295,26 @@ fn client_config(certificate: &[u8], port: u16) -> Result<Config> {
 }
 
 fn write_kubeconfig(folder: &Path, port: u16) -> Result<()> {
+    let authority = folder.join("serving/apiserver.crt");
+    let cluster =
+        json!({ "server": format!("https://127.0.0.1:{port}"), "certificate-authority": authority });
+    let config = kubeconfig(&cluster, &json!({ "token": OPERATOR_TOKEN }), None);
+    Ok(fs::write(folder.join("operator.json"), config)?)
+}
+
+/// The text of a kubeconfig of one cluster and one user.
+pub(crate) fn kubeconfig(cluster: &Value, user: &Value, namespace: Option<&str>) -> String {
+    let mut context = json!({ "cluster": "test", "user": "test" });
+    if let Some(namespace) = namespace {
+        context["namespace"] = json!(namespace);
+    }
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "test",
-        "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "operator" } }],
-        "users": [{ "name": "operator", "user": { "token": OPERATOR_TOKEN } }],
-        "clusters": [{ "name": "test", "cluster": {
-            "server": format!("https://127.0.0.1:{port}"),
-            "certificate-authority": folder.join("serving/apiserver.crt"),
-        } }],
+        "clusters": [{ "name": "test", "cluster": cluster }],
+        "users": [{ "name": "test", "user": user }],
+        "contexts": [{ "name": "test", "context": context }],
     });
-    Ok(fs::write(folder.join("operator.json"), config.to_string())?)
+    config.to_string()
 }
 
 fn log_tail(log: &Path) -> String {

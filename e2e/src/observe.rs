@@ -19,6 +19,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tidemark_wire::v1::ReplicaState;
 use tokio::task::JoinHandle;
+use tonic::transport::Channel;
 
 use crate::{rpc, scene};
 
@@ -91,29 +92,26 @@ impl<T: Clone + Send + 'static> Observer<T> {
 /// Asks a store for its published tip again and again over one connection; silence is not noted.
 #[must_use]
 pub fn tips(address: &str, every: Duration) -> Observer<u32> {
-    let address = address.to_owned();
-    Observer::start(async move |seen| {
-        loop {
-            if let Ok(channel) = rpc::connect(&address).await {
-                while let Ok(tip) = rpc::published_tip(channel.clone()).await {
-                    seen.note(tip);
-                    tokio::time::sleep(every).await;
-                }
-            }
-            tokio::time::sleep(every).await;
-        }
-    })
+    answers(address, every, rpc::published_tip)
 }
 
 /// Asks a store for its state again and again over one connection; silence is not noted.
 #[must_use]
 pub fn states(address: &str, every: Duration) -> Observer<ReplicaState> {
+    answers(address, every, async |channel| rpc::tips(channel).await.map(|tips| tips.state()))
+}
+
+fn answers<T, F>(address: &str, every: Duration, ask: impl Fn(Channel) -> F + Send + 'static) -> Observer<T>
+where
+    T: Clone + Send + 'static,
+    F: Future<Output = anyhow::Result<T>> + Send,
+{
     let address = address.to_owned();
     Observer::start(async move |seen| {
         loop {
             if let Ok(channel) = rpc::connect(&address).await {
-                while let Ok(tips) = rpc::tips(channel.clone()).await {
-                    seen.note(tips.state());
+                while let Ok(answer) = ask(channel.clone()).await {
+                    seen.note(answer);
                     tokio::time::sleep(every).await;
                 }
             }

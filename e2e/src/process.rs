@@ -16,7 +16,11 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use crate::kept::{self, Kept};
+use crate::{
+    apiserver,
+    kept::{self, Kept},
+    procfs,
+};
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long it stays ended: less than the kubelet's first pause.
@@ -52,7 +56,8 @@ impl OperatorProcess {
     pub fn start(program: &Path, server: &str, environment: &[(&str, OsString)]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("tidemark-operator-").tempdir()?;
         let kubeconfig = folder.path().join("kubeconfig");
-        fs::write(&kubeconfig, kubeconfig_of(server))?;
+        let cluster = json!({ "server": server });
+        fs::write(&kubeconfig, apiserver::kubeconfig(&cluster, &json!({}), None))?;
         let log = folder.path().join("log");
         let own = [
             ("KUBECONFIG", kubeconfig.into_os_string()),
@@ -108,7 +113,8 @@ impl Plan {
 
 async fn keep_running(mut process: Kept, plan: Plan, counts: Arc<Counts>) {
     loop {
-        counts.peak.fetch_max(peak_memory(process.id()).unwrap_or_default(), Ordering::Relaxed);
+        let peak = procfs::memory(process.id(), "VmHWM").unwrap_or_default() * 1024;
+        counts.peak.fetch_max(peak, Ordering::Relaxed);
         tokio::time::sleep(LOOK_EVERY).await;
         if matches!(process.ended(), Ok(None)) {
             continue;
@@ -117,23 +123,4 @@ async fn keep_running(mut process: Kept, plan: Plan, counts: Arc<Counts>) {
         tokio::time::sleep(PAUSE).await;
         process = plan.start().expect("a program that was started starts again");
     }
-}
-
-/// The most memory a process has had so far, in bytes.
-fn peak_memory(id: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
-}
-
-fn kubeconfig_of(server: &str) -> String {
-    let config = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "test",
-        "clusters": [{ "name": "test", "cluster": { "server": server } }],
-        "users": [{ "name": "test", "user": {} }],
-        "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
-    });
-    config.to_string()
 }

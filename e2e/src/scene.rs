@@ -266,6 +266,19 @@ impl Scene {
         pods.iter().map(address).collect()
     }
 
+    /// The UIDs of the fleet's pods, by name.
+    ///
+    /// # Errors
+    /// If they cannot be listed or one has no address yet.
+    pub async fn uids(&self) -> Result<BTreeMap<String, Option<String>>> {
+        let mut uids = BTreeMap::new();
+        for name in self.followers().await?.into_keys() {
+            let uid = self.pods().get(&name).await?.uid();
+            uids.insert(name, uid);
+        }
+        Ok(uids)
+    }
+
     /// The addresses under which the primary is reached: its pod's and its Service's.
     ///
     /// # Errors

@@ -5,16 +5,15 @@
 mod line;
 
 use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU16, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use futures::stream::BoxStream;
 use tidemark_wire::{
     blockchain::{BlockRequest, MaybeBlock},
@@ -32,6 +31,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tonic::{Request, Response, Status, transport::Server};
 
 pub use self::line::{Manners, ServerTls};
+use crate::loopback;
 
 /// The port on which followers serve.
 pub const PORT: u16 = 57291;
@@ -126,7 +126,8 @@ impl Scripted {
     }
 
     async fn listen(script: Script, tls: Option<ServerTls>) -> Result<Self> {
-        let (address, listener) = free_address().await?;
+        let (address, listener) = loopback::listen(PORT)?;
+        let listener = TcpListener::from_std(listener)?;
         let script = Arc::new(Mutex::new(script));
         let (count, asked) = watch::channel(0);
         let counts = Arc::<Counts>::default();
@@ -174,12 +175,6 @@ impl Scripted {
     /// Changes what it says.
     pub fn say(&self, change: impl FnOnce(&mut Script)) {
         change(&mut lock(&self.script));
-    }
-
-    /// How often it has been asked so far.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        *self.asked.borrow()
     }
 
     /// Waits until it has been asked `more` times from now on.
@@ -310,27 +305,6 @@ fn block(script: &Script, height: u32) -> Vec<u8> {
     let mut block = [&height.to_le_bytes()[..], &[fork]].concat();
     block.resize(32 + script.padding, 0);
     block
-}
-
-/// The next address that no store of another process has either.
-async fn free_address() -> Result<(Ipv4Addr, TcpListener)> {
-    for _ in 0..u8::MAX {
-        let address = next_address();
-        match TcpListener::bind(SocketAddr::from((address, PORT))).await {
-            Ok(listener) => return Ok((address, listener)),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot listen on {address}:{PORT}")),
-        }
-    }
-    bail!("port {PORT} is in use at every loopback address that was tried")
-}
-
-/// An address of this process's own: tests of another one may run beside it.
-fn next_address() -> Ipv4Addr {
-    static NEXT: AtomicU16 = AtomicU16::new(1);
-    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    let [.., process] = std::process::id().to_be_bytes();
-    Ipv4Addr::new(127, 64 | (process & 127), high, low)
 }
 
 fn lock(script: &Mutex<Script>) -> MutexGuard<'_, Script> {

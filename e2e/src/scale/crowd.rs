@@ -114,25 +114,29 @@ impl Crowd {
 
     /// Carries out a command, and answers a report if that was one.
     pub fn obey(&self, command: Command) -> Option<Report> {
+        self.obey_at(self.start.elapsed(), command)
+    }
+
+    fn obey_at(&self, at: Duration, command: Command) -> Option<Report> {
         match command {
             Command::Name(address, uid) => {
-                self.change(address, |store, _| *lock(&store.uid) = uid);
+                self.change(at, address, |store, _| *lock(&store.uid) = uid);
             }
-            Command::Hold(address) => self.change(address, |store, tip| {
+            Command::Hold(address) => self.change(at, address, |store, tip| {
                 store.held.store(tip, Ordering::Relaxed);
                 store.watched.store(1, Ordering::Relaxed);
             }),
             Command::Release(address) => {
-                self.change(address, |store, _| store.held.store(u32::MAX, Ordering::Relaxed));
+                self.change(at, address, |store, _| store.held.store(u32::MAX, Ordering::Relaxed));
             }
-            Command::Report => return Some(self.report()),
+            Command::Report => return Some(self.report(at)),
         }
         None
     }
 
-    fn change(&self, address: Ipv4Addr, change: impl FnOnce(&Store, u32)) {
+    fn change(&self, at: Duration, address: Ipv4Addr, change: impl FnOnce(&Store, u32)) {
         if let Some(place) = Place::at(address)
-            && let (Some(store), tip) = (self.store(place), self.tip(place.set, self.start.elapsed()))
+            && let (Some(store), tip) = (self.store(place), self.tip(place.set, at))
         {
             change(store, tip);
         }
@@ -144,10 +148,18 @@ impl Crowd {
 
     /// Answers a request that came to `address`, and what is to be told of it; None if nobody is there.
     pub fn answer(&self, address: IpAddr, request: TipsRequest) -> Option<(TipsResponse, Option<Told>)> {
+        self.answer_at(self.start.elapsed(), address, request)
+    }
+
+    fn answer_at(
+        &self,
+        at: Duration,
+        address: IpAddr,
+        request: TipsRequest,
+    ) -> Option<(TipsResponse, Option<Told>)> {
         let IpAddr::V4(address) = address else { return None };
         let place = Place::at(address)?;
         let set = self.sets.get(place.set as usize)?;
-        let at = self.start.elapsed();
         let tip = self.tip(place.set, at);
         let Some(ordinal) = place.ordinal else {
             self.primaries_asked.fetch_add(1, Ordering::Relaxed);
@@ -186,7 +198,7 @@ impl Crowd {
         self.interval * (set * 37 % 100) / 100
     }
 
-    fn report(&self) -> Report {
+    fn report(&self, at: Duration) -> Report {
         let judged = std::mem::take(&mut *lock(&self.judged));
         let of = |percent| percentile(&judged, percent).unwrap_or(0);
         Report {
@@ -196,13 +208,12 @@ impl Crowd {
             judged_p50: of(50),
             judged_p99: of(99),
             judged_max: of(100),
-            waiting_max: self.waiting(),
+            waiting_max: self.waiting(at),
         }
     }
 
     /// How long the follower has waited that has waited longest to be asked after its primary's latest block.
-    fn waiting(&self) -> u32 {
-        let at = self.start.elapsed();
+    fn waiting(&self, at: Duration) -> u32 {
         let waiting = (0..).zip(&self.sets).flat_map(|(number, set)| {
             let tip = self.tip(number, at);
             set.stores.iter().filter_map(move |store| {
@@ -250,40 +261,43 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::{Command, Crowd, Duration, Place, TipsRequest, Told};
 
-    fn tip(crowd: &Crowd, place: Place) -> Option<u32> {
-        crowd.answer(place.address().into(), TipsRequest::default())?.0.published_tip
+    fn ms(at: u64) -> Duration {
+        Duration::from_millis(at)
+    }
+
+    fn tip(crowd: &Crowd, at: u64, place: Place) -> Option<u32> {
+        crowd.answer_at(ms(at), place.address().into(), TipsRequest::default())?.0.published_tip
     }
 
     #[test]
     fn a_store_that_is_held_stays_where_it_is_and_tells_of_its_answers() {
-        let crowd = Crowd::new(2, 2, Duration::from_millis(1));
+        let crowd = Crowd::new(2, 2, ms(1));
         let (held, other) = (Place::follower(1, 0), Place::follower(1, 1));
-        crowd.obey(Command::Hold(held.address()));
-        let before = tip(&crowd, held);
-        std::thread::sleep(Duration::from_millis(3));
-        assert_eq!(tip(&crowd, held), before);
-        assert!(tip(&crowd, other) > before);
+        crowd.obey_at(ms(0), Command::Hold(held.address()));
+        let before = tip(&crowd, 0, held);
+        assert_eq!(tip(&crowd, 3, held), before);
+        assert!(tip(&crowd, 3, other) > before);
         let told = |place: Place| {
-            crowd.answer(place.address().into(), TipsRequest::default()).and_then(|(_, told)| told)
+            let answer = crowd.answer_at(ms(3), place.address().into(), TipsRequest::default());
+            answer.and_then(|(_, told)| told)
         };
         assert!(matches!(told(held), Some(Told::Answered(..))) && told(other).is_none());
-        crowd.obey(Command::Release(held.address()));
-        assert!(tip(&crowd, held) > before);
-        assert_eq!(tip(&crowd, Place::follower(2, 0)), None);
+        crowd.obey_at(ms(3), Command::Release(held.address()));
+        assert!(tip(&crowd, 3, held) > before);
+        assert_eq!(tip(&crowd, 3, Place::follower(2, 0)), None);
     }
 
     #[test]
     fn a_follower_is_judged_from_its_first_request_after_its_primary_told() {
-        let crowd = Crowd::new(1, 1, Duration::from_millis(20));
-        let ask = |place| assert!(tip(&crowd, place).is_some());
-        ask(Place::primary(0));
-        ask(Place::follower(0, 0));
-        std::thread::sleep(Duration::from_millis(30));
-        ask(Place::follower(0, 0));
-        assert_eq!(crowd.report().judged, 0, "the primary told of nothing new");
-        ask(Place::primary(0));
-        ask(Place::follower(0, 0));
-        let report = crowd.report();
+        let crowd = Crowd::new(1, 1, ms(20));
+        let ask = |at, place| assert!(tip(&crowd, at, place).is_some());
+        ask(0, Place::primary(0));
+        ask(0, Place::follower(0, 0));
+        ask(30, Place::follower(0, 0));
+        assert_eq!(crowd.report(ms(30)).judged, 0, "the primary told of nothing new");
+        ask(30, Place::primary(0));
+        ask(30, Place::follower(0, 0));
+        let report = crowd.report(ms(30));
         assert_eq!((report.judged, report.followers_asked, report.primaries_asked), (1, 1, 1));
         assert!(report.judged_max >= 10, "{report:?}");
     }

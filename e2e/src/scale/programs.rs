@@ -19,6 +19,7 @@ use super::{
     crowd::{Command, Report, Told},
     layout::Place,
 };
+use crate::procfs;
 
 /// Clock ticks of `/proc/PID/stat` in a second, the same on every Linux that Rust knows.
 const TICKS: f64 = 100.0;
@@ -71,9 +72,8 @@ impl Operator {
 
     /// A line of `/proc/PID/status` such as `VmHWM`, in KiB.
     pub(super) fn memory(&self, line: &str) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
-        let value = status.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(':'));
-        Ok(value.with_context(|| format!("no {line}"))?.trim().trim_end_matches(" kB").parse()?)
+        // Far below what a double holds to the last KiB.
+        Ok(u32::try_from(procfs::memory(self.pid()?, line)?)?.into())
     }
 
     /// What it shows a scraper.

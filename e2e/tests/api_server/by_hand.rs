@@ -12,6 +12,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
+use tidemark_e2e::scene::condition;
 use tidemark_e2e::scripted::Script;
 use tidemark_operator::api::StoreReplicaSet;
 
@@ -96,10 +97,7 @@ async fn orphan_dependents(world: &World) {
 
 async fn ready(world: &World) -> BTreeMap<String, bool> {
     let pods: Api<Pod> = world.api();
-    let is_ready = |pod: &Pod| {
-        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-        conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
-    };
+    let is_ready = |pod: &Pod| condition(pod, "Ready") == Some(true);
     let pods = pods.list(&Default::default()).await.unwrap();
     pods.iter().map(|pod| (pod.name_any(), is_ready(pod))).collect()
 }

@@ -11,6 +11,7 @@ use kube::{
     },
 };
 use serde_json::json;
+use tidemark_e2e::scene::condition;
 use tokio::task::JoinHandle;
 
 /// A running kubelet of one namespace; dropping it ends it.
@@ -49,9 +50,4 @@ fn should_be_ready(pod: &Pod) -> bool {
     let running = statuses.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one.ready));
     let gates = pod.spec.as_ref().and_then(|spec| spec.readiness_gates.as_deref()).unwrap_or_default();
     running && gates.iter().all(|gate| condition(pod, &gate.condition_type) == Some(true))
-}
-
-fn condition(pod: &Pod, type_: &str) -> Option<bool> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    Some(conditions.iter().find(|condition| condition.type_ == type_)?.status == "True")
 }

@@ -1,8 +1,7 @@
 //! One leads, the others stand by: who may write, and how soon another takes over.
 
 use std::{
-    fs,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{ExitStatus, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,14 +12,15 @@ use std::{
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::PodCondition};
 use kube::{
-    Client, Config, ResourceExt as _,
+    Client, ResourceExt as _,
     api::{DeleteParams, Patch, PatchParams},
     client::Body,
-    config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::json;
-use tempfile::TempDir;
-use tidemark_e2e::apiserver::ApiServer;
+use tidemark_e2e::{
+    apiserver::ApiServer,
+    kept::{self, Kept},
+};
 use tidemark_operator::{RunError, api::Span, options::Options};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -181,10 +181,10 @@ async fn one_who_stands_by_is_ready_samples_a_tenth_as_often_writes_nothing_and_
     assert!(metrics.contains("tidemark_operator_leader 0"), "{metrics}");
     let before = gates(&world).await;
     advance(&world, &[0, 1], 110);
-    let (asked, start) = (world.follower(2).count() + world.primary.count(), Instant::now());
+    let (asked, start) = (world.follower(2).times_asked() + world.primary.times_asked(), Instant::now());
     world.follower(2).asked(3).await.unwrap();
     let took = start.elapsed().as_secs_f64();
-    let asked = world.follower(2).count() + world.primary.count() - asked;
+    let asked = world.follower(2).times_asked() + world.primary.times_asked() - asked;
     // At 200 ms a leader asks each of the two five times a second, and one who stands by once in two.
     assert!(asked as f64 <= 2.0 * (took / 2.0 * 1.5 + 1.0), "{asked} requests in {took} s");
     assert_eq!(gates(&world).await, before, "it knows of the laggard and writes nothing");
@@ -285,82 +285,33 @@ fn refusing(client: Client, path: &'static str, refuses: Arc<AtomicBool>) -> Cli
     Client::new(service, namespace)
 }
 
-/// An operator in a process of its own, which signals reach; killed when dropped.
-struct Process(Child, #[expect(dead_code, reason = "the kubeconfig lives as long as the process")] TempDir);
-
-impl Process {
-    /// Runs [`operator_of_its_own`] in this same program.
-    fn start(namespace: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("kubeconfig");
-        fs::write(&config, kubeconfig(folder.path())).unwrap();
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "leader::operator_of_its_own", "--ignored", "--nocapture"])
-            .env("TIDEMARK_TEST_NAMESPACE", namespace)
-            .env("TIDEMARK_TEST_KUBECONFIG", config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self(child, folder)
-    }
-
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    async fn ended(&mut self) -> ExitStatus {
-        until("the process to end", async || self.0.try_wait()?.context("it still runs")).await
-    }
+/// The operator's own program, which signals reach; killed when dropped.
+fn process(namespace: &str) -> Kept {
+    let mut command = kept::command(env!("CARGO_BIN_EXE_tidemark-e2e-operator"));
+    let [duration, deadline, retry] = SHORT.map(|seconds| format!("{seconds}s"));
+    command
+        .args(["run", "--allow-loopback-primaries", "--admin-listen", "127.0.0.1:0"])
+        .args(["--namespace", namespace, "--lease-namespace", namespace, "--identity", "process"])
+        .args(["--lease-duration", &duration, "--lease-renew-deadline", &deadline, "--lease-retry", &retry])
+        .env("KUBECONFIG", ApiServer::shared().operator_kubeconfig())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    Kept::start(command).unwrap()
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn kubeconfig(folder: &std::path::Path) -> String {
-    let config = ApiServer::shared().config();
-    let roots = config.root_cert.iter().flatten();
-    let roots: Vec<_> = roots.map(|root| pem::Pem::new("CERTIFICATE", root.clone())).collect();
-    fs::write(folder.join("ca.pem"), pem::encode_many(&roots)).unwrap();
-    let cluster =
-        json!({ "server": config.cluster_url.to_string(), "certificate-authority": folder.join("ca.pem") });
-    let context = json!({ "name": "c", "context": { "cluster": "c", "user": "u" } });
-    json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "c", "contexts": [context],
-        "clusters": [{ "name": "c", "cluster": cluster }],
-        "users": [{ "name": "u", "user": { "token": tidemark_e2e::apiserver::TOKEN } }],
-    })
-    .to_string()
-}
-
-/// Not a test: the operator that tests run as a process.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "started as a process by the tests of this file"]
-async fn operator_of_its_own() {
-    let namespace = std::env::var("TIDEMARK_TEST_NAMESPACE").unwrap();
-    let config = Kubeconfig::read_from(std::env::var("TIDEMARK_TEST_KUBECONFIG").unwrap()).unwrap();
-    let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
-    let client = Client::try_from(config).unwrap();
-    let options = options(&namespace, "process", SHORT);
-    tidemark_operator::run(client, options, CancellationToken::new()).await.unwrap();
+async fn ended(process: &mut Kept) -> ExitStatus {
+    until("the process to end", async || process.ended()?.context("it still runs")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_killed_is_followed_within_its_lease() {
     let world = world("kill-nine").await;
-    let mut process = Process::start(&world.namespace);
+    let mut process = process(&world.namespace);
     leads(&world, "process").await;
     let _second = Elected::start(world.client.clone(), options(&world.namespace, "second", SHORT));
     world.follower(0).asked(10).await.unwrap();
-    process.signal("-KILL");
-    process.ended().await;
+    process.signal("KILL").unwrap();
+    ended(&mut process).await;
     leads(&world, "second").await;
     advance(&world, &[0, 1], 110);
     world.gate_is(2, "False", "Lagging").await;
@@ -369,10 +320,10 @@ async fn a_process_that_is_killed_is_followed_within_its_lease() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_was_suspended_writes_nothing_when_it_wakes_after_its_lease_and_ends() {
     let world = world("suspended").await;
-    let mut process = Process::start(&world.namespace);
+    let mut process = process(&world.namespace);
     leads(&world, "process").await;
     world.follower(0).asked(10).await.unwrap();
-    process.signal("-STOP");
+    process.signal("STOP").unwrap();
     // It is the only one, and wakes to a laggard that it would take out if it still led.
     advance(&world, &[0, 1], 110);
     let (before, stopped) = (gates(&world).await, Instant::now());
@@ -381,8 +332,8 @@ async fn a_leader_that_was_suspended_writes_nothing_when_it_wakes_after_its_leas
         Ok(())
     })
     .await;
-    process.signal("-CONT");
-    assert!(!process.ended().await.success());
+    process.signal("CONT").unwrap();
+    assert!(!ended(&mut process).await.success());
     assert_eq!(gates(&world).await, before);
     let _second = Elected::start(world.client.clone(), options(&world.namespace, "second", SHORT));
     world.gate_is(2, "False", "Lagging").await;

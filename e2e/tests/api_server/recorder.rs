@@ -11,6 +11,7 @@ use kube::{
     Api, Client, ResourceExt as _,
     runtime::watcher::{Config, Event, watcher},
 };
+use tidemark_e2e::scene::condition;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 /// What was seen.
@@ -76,6 +77,5 @@ async fn run(pods: Api<Pod>, record: Arc<Mutex<Record>>, begun: oneshot::Sender<
 }
 
 fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    condition(pod, "Ready") == Some(true)
 }

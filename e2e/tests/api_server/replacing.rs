@@ -10,6 +10,7 @@ use kube::{
     api::{ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
+use tidemark_e2e::scene::condition;
 use tidemark_operator::names::{GATE, REBUILD};
 
 use crate::{
@@ -38,8 +39,7 @@ async fn image(world: &World, image: &str) {
 }
 
 fn is_true(pod: &Pod, type_: &str) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|condition| condition.type_ == type_ && condition.status == "True")
+    condition(pod, type_) == Some(true)
 }
 
 /// Waits until there are as many pods, all with this image and all Ready.

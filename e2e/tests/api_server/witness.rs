@@ -14,6 +14,7 @@ use kube::{
         watcher::{Config, Event, watcher},
     },
 };
+use tidemark_e2e::scene::condition;
 use tidemark_operator::names::GATE;
 use tokio::task::JoinHandle;
 
@@ -80,15 +81,10 @@ async fn watch(pods: Api<Pod>, seen: Arc<Mutex<Seen>>) {
 
 impl Seen {
     fn note(&mut self, pod: &Pod) {
-        let gate = gate(pod);
+        let gate = condition(pod, GATE);
         let before = self.gates.insert(pod.uid().unwrap(), gate).flatten();
         if before.unwrap_or(false) != gate.unwrap_or(false) {
             self.moves.push((pod.name_any(), gate.unwrap_or(false)));
         }
     }
-}
-
-fn gate(pod: &Pod) -> Option<bool> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    Some(conditions.iter().find(|one| one.type_ == GATE)?.status == "True")
 }

@@ -1,11 +1,6 @@
 //! A namespace with an operator of its own, a scripted primary and scripted followers.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::atomic::{AtomicU16, Ordering},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::{
@@ -23,6 +18,7 @@ use kube::{
 use serde_json::{Value, json};
 use tidemark_e2e::{
     apiserver::ApiServer,
+    loopback,
     scripted::{Script, Scripted},
     wait,
 };
@@ -51,7 +47,9 @@ pub(crate) struct Operator {
 
 impl Operator {
     fn start(client: Client, namespace: &str, allow_loopback_primaries: bool) -> Self {
-        let admin = next_admin();
+        // Given back at once: the operator takes it, and no other is given it.
+        let (admin, _) = loopback::listen(8080).unwrap();
+        let admin = SocketAddr::from((admin, 8080));
         let options = Options {
             namespaces: vec![namespace.to_owned()],
             admin_listen: admin,
@@ -73,14 +71,6 @@ impl Drop for Operator {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-/// An address that no other operator of this process has, nor one of another process that tests.
-fn next_admin() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(1);
-    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    let [.., process] = std::process::id().to_be_bytes();
-    SocketAddr::from(([127, 64 | (process & 127), high, low], 8080))
 }
 
 /// A test's own corner of the cluster.

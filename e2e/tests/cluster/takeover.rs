@@ -1,6 +1,6 @@
 //! An operator of another version takes over a running fleet.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -39,7 +39,7 @@ async fn taken_over(scene: &Scene, primary: &Primary) -> Result<()> {
     for ordinal in 0..3 {
         remake(scene, &format!("{SET}-{ordinal}")).await?;
     }
-    let before = uids(scene).await?;
+    let before = scene.uids().await?;
     scale_operator(scene, Some(operators)).await?;
     scene.in_sync(SOON).await?;
     scene.patch_fleet(json!({ "spec": { "replicas": 4 } })).await?;
@@ -49,7 +49,7 @@ async fn taken_over(scene: &Scene, primary: &Primary) -> Result<()> {
     })
     .await?;
     scene.in_sync(SOON).await?;
-    let after = uids(scene).await?;
+    let after = scene.uids().await?;
     for (pod, uid) in &before {
         ensure!(after.get(pod) == Some(uid), "{pod} was replaced");
     }
@@ -123,13 +123,4 @@ async fn remake(scene: &Scene, pod: &str) -> Result<()> {
         Ok(())
     })
     .await
-}
-
-async fn uids(scene: &Scene) -> Result<BTreeMap<String, Option<String>>> {
-    let mut uids = BTreeMap::new();
-    for name in scene.followers().await?.into_keys() {
-        let uid = scene.pods().get(&name).await?.uid();
-        uids.insert(name, uid);
-    }
-    Ok(uids)
 }

@@ -54,7 +54,7 @@ async fn grown_in(scene: &Scene, class: &str) -> Result<()> {
     scene.apply_fleet_with(&primary, &json!({ "spec": { "storage": storage } }))?;
     scene.in_sync(SOON).await?;
     let statefulsets: Api<StatefulSet> = Api::namespaced(scene.client.clone(), &scene.namespace);
-    let (before, uids) = (statefulsets.get(SET).await?.uid(), uids(scene).await?);
+    let (before, uids) = (statefulsets.get(SET).await?.uid(), scene.uids().await?);
     let endpoints = observe::endpoints(&scene.client, &scene.namespace, SET);
     scene.patch_fleet(json!({ "spec": { "storage": { "size": "2Gi" } } })).await?;
     wait::until("the StatefulSet to be made anew", SOON, async || {
@@ -67,7 +67,7 @@ async fn grown_in(scene: &Scene, class: &str) -> Result<()> {
     let sizes = claim_sizes(scene).await?;
     ensure!(sizes.len() == 3 && sizes.values().all(|size| size == "2Gi"), "the claims ask for {sizes:?}");
     scene.in_sync(SOON).await?;
-    ensure!(self::uids(scene).await? == uids, "no pod was replaced");
+    ensure!(scene.uids().await? == uids, "no pod was replaced");
     let seen = endpoints.seen.all();
     ensure!(seen.iter().all(|(_, ready)| ready.len() == 3), "no endpoint was lost: {seen:?}");
     let pods = scene
@@ -77,15 +77,6 @@ async fn grown_in(scene: &Scene, class: &str) -> Result<()> {
     let statuses = pods.iter().filter_map(|pod| pod.status.as_ref()?.container_statuses.as_ref()).flatten();
     ensure!(statuses.map(|status| status.restart_count).sum::<i32>() == 0, "no container restarted");
     Ok(())
-}
-
-async fn uids(scene: &Scene) -> Result<BTreeMap<String, Option<String>>> {
-    let mut uids = BTreeMap::new();
-    for name in scene.followers().await?.into_keys() {
-        let uid = scene.pods().get(&name).await?.uid();
-        uids.insert(name, uid);
-    }
-    Ok(uids)
 }
 
 async fn claim_sizes(scene: &Scene) -> Result<BTreeMap<String, String>> {
