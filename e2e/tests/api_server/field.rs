@@ -326,9 +326,12 @@ async fn class_16_not_off_by_one_at_n() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "known to fail on a machine under load: to be understood"]
 async fn class_17_rollout_rebuild_and_lag_share_one_budget() {
-    let (world, witness) = lagging("class-17", |spec| spec["health"]["minServing"] = json!(2)).await;
+    let (world, witness) = lagging("class-17", |spec| {
+        // A busy machine must not make one look silent, which would be another way out.
+        (spec["health"]["minServing"], spec["health"]["staleAfter"]) = (json!(2), json!("20s"));
+    })
+    .await;
     let before = witness.moves();
     let uids = async || {
         let pods = world.api::<Pod>().list(&Default::default()).await.unwrap().items;

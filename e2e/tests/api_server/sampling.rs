@@ -1,5 +1,7 @@
 //! Sampling: whatever one follower does costs only itself, and images that speak `rpc.Api` alone.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tidemark_e2e::scripted::{Manners, Script};
@@ -7,6 +9,8 @@ use tidemark_operator::api::StoreReplicaSet;
 
 use crate::world::{World, status_of, until};
 
+/// How far apart blocks of one store are read for their hashes.
+const HASHES_EVERY: Duration = Duration::from_secs(30);
 /// The reason of a follower that is not heard any more.
 const SILENT: &str = "Unknown";
 
@@ -164,8 +168,8 @@ async fn images_that_speak_rpc_api_alone_are_judged_by_their_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "known to fail on a machine under load: to be understood"]
 async fn a_fork_among_images_that_answer_no_hash_is_found_in_their_blocks() {
+    let began = Instant::now();
     let large = Script { padding: 3 << 20, ..plain(100) };
     let forked = Script { forked_from: Some(50), ..large.clone() };
     let mut world = World::new("plain-fork").await;
@@ -176,14 +180,16 @@ async fn a_fork_among_images_that_answer_no_hash_is_found_in_their_blocks() {
     for (ordinal, script) in [(0, &large), (1, &large), (2, &forked)] {
         world.start_follower(ordinal, script.clone()).await;
     }
-    world.gate_is(2, "False", "Diverged").await;
+    // Not every store has been read when blocks are first compared; they are again after half a minute.
+    world.gate_is_within(HASHES_EVERY * 3, 2, "False", "Diverged").await;
     world.gate_is(0, "True", "InSync").await;
     world.follower(0).asked(20).await.unwrap();
+    let most = 1 + began.elapsed().as_secs() / HASHES_EVERY.as_secs();
     for ordinal in 0..3 {
         let read = world.follower(ordinal).blocks_read();
-        assert!((1..=2).contains(&read), "{read} blocks of {ordinal} were read");
+        assert!((1..=most).contains(&read), "{read} blocks of {ordinal} were read");
     }
-    assert!(world.primary.blocks_read() <= 2, "the primary's blocks are as dear");
+    assert!(world.primary.blocks_read() <= most, "the primary's blocks are as dear");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -245,13 +245,18 @@ impl World {
 
     /// Waits until the gate has this status and reason.
     pub(crate) async fn gate_is(&self, ordinal: u32, status: &str, reason: &str) {
+        self.gate_is_within(WITHIN, ordinal, status, reason).await;
+    }
+
+    /// The same for what takes its time by design.
+    pub(crate) async fn gate_is_within(&self, limit: Duration, ordinal: u32, status: &str, reason: &str) {
         let what = format!("gate {ordinal} to be {status} for {reason}");
-        until(&what, async || {
+        let looking = wait::until(&what, limit, async || {
             let gate = self.gate(ordinal).await.context("no gate yet")?;
             ensure!(gate.status == status && gate.reason.as_deref() == Some(reason), "{gate:?}");
             Ok(())
-        })
-        .await;
+        });
+        looking.await.unwrap();
     }
 
     /// Waits until the condition of the set has this status and reason, and returns its message.
