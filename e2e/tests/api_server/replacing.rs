@@ -128,11 +128,8 @@ async fn one_that_falls_behind_during_a_rollout_stops_it_at_the_floor() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_template_costs_one_good_pod_and_stalls_until_a_newer_one_comes() {
-    let (world, _controller) = fleet("rollout-bad", 3, |spec| {
-        patient(spec);
-        spec["rollout"] = json!({ "progressDeadline": "3s" });
-    })
-    .await;
+    let (world, _controller) =
+        fleet("rollout-bad", 3, |spec| spec["rollout"] = json!({ "progressDeadline": "3s" })).await;
     let recorder = Recorder::start(world.client.clone(), "rollout-bad").await;
     world.primary.say(|primary| primary.tip = Some(102));
     image(&world, "tidemark.local/follower:behind").await;
