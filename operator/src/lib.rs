@@ -54,9 +54,6 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
-    /// The admin port failed.
-    #[error("the admin port failed: {0}")]
-    Admin(#[source] std::io::Error),
     /// The flags contradict each other.
     #[error(transparent)]
     Terms(#[from] lease::TermsError),
@@ -79,15 +76,14 @@ pub async fn run(client: Client, options: Options, token: CancellationToken) -> 
     let (clock, child) = (Clock::start(), token.child_token());
     let shared = Shared::new(&client, clock, Arc::clone(&metrics), &options, leadership.clone(), child);
     let (scopes, synced) = scopes(&client, &options, &shared, &metrics);
-    let admin = admin::serve(listener, metrics, Arc::clone(&shared), synced, token.clone());
-    let served = future::join_all(scopes.into_iter().map(|(scope, synced)| scope.run(synced)));
+    let admin = admin::serve(listener, metrics, Arc::clone(&shared), synced);
+    let served =
+        future::join(admin, future::join_all(scopes.into_iter().map(|(scope, synced)| scope.run(synced))));
     tracing::info!(admin = %address, namespaces = ?options.namespaces, "tidemark-operator serves");
     let result = tokio::select! {
         biased;
-        () = stopped(&token, &leadership, &shared) => Ok(()),
+        () = stopped(&token, &leadership) => Ok(()),
         loss = or_never(keeper.as_mut().map(Keeper::keep)) => Err(RunError::Lost(loss)),
-        // It ends with the token too, before the writes under way have.
-        Err(error) = admin => Err(RunError::Admin(error)),
         _ = served => Ok(()),
     };
     if let Some(keeper) = keeper {
@@ -121,11 +117,11 @@ fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Waits for the token, then for the writes that are under way: the next leader is to find them done.
-async fn stopped(token: &CancellationToken, leadership: &Leadership, shared: &Shared) {
+/// Waits for the token, then for the writes that are under way.
+async fn stopped(token: &CancellationToken, leadership: &Leadership) {
     token.cancelled().await;
     leadership.end();
-    shared.written().await;
+    leadership.written().await;
 }
 
 type Scopes = (Vec<(Scope, watch::Sender<bool>)>, Vec<watch::Receiver<bool>>);

@@ -297,6 +297,14 @@ impl Fleet {
     }
 }
 
+impl Drop for Fleet {
+    /// Only here is no judgement under way that would show them again. Another fleet of this name shows its own with its
+    /// next judgement.
+    fn drop(&mut self) {
+        self.shared.metrics.forget(&self.key);
+    }
+}
+
 fn judged_by(spec: &FleetSpec, leads: bool) -> FleetSpec {
     if leads { spec.clone() } else { spec.standing_by() }
 }

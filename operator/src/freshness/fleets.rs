@@ -27,7 +27,7 @@ use super::{
 use crate::{
     clock::Clock,
     descriptors::{self, Seats},
-    lease::{Leadership, WRITE_TIMEOUT},
+    lease::Leadership,
     lock::lock,
     metrics::Metrics,
     names::SetKey,
@@ -75,12 +75,6 @@ impl Shared {
     /// Whether this process leads.
     pub(crate) fn leadership(&self) -> &Leadership {
         &self.leadership
-    }
-
-    /// Waits until no gate is being written; not longer than one write may take.
-    pub(crate) async fn written(&self) {
-        // Whoever still writes then is given up with this process.
-        let _ = tokio::time::timeout(WRITE_TIMEOUT, self.permits.none_taken()).await;
     }
 }
 
@@ -143,7 +137,6 @@ impl Fleets {
     /// Stops judging a set; its gates stay as they are.
     pub fn set_gone(&self, key: &SetKey) {
         self.known().fleets.remove(key);
-        self.shared.metrics.forget(key);
     }
 
     /// Stops judging altogether; gates stay as they are.

@@ -44,12 +44,6 @@ impl Permits {
         });
         Share { own, all: Arc::clone(&self.all) }
     }
-
-    /// Waits until nobody writes.
-    pub(super) async fn none_taken(&self) {
-        // Nobody closes the semaphore.
-        let _ = self.all.acquire_many(self.count.into()).await;
-    }
 }
 
 /// A permit; dropping it gives it back.
@@ -82,10 +76,8 @@ mod tests {
         let another_set = permits.share("broken");
         assert!(another_set.acquire().now_or_never().is_none(), "its sets share");
         assert!(healthy.acquire().now_or_never().is_some());
-        assert!(permits.none_taken().now_or_never().is_none());
         drop(hanging);
         assert!(another_set.acquire().now_or_never().is_some());
-        assert!(permits.none_taken().now_or_never().is_some());
     }
 
     #[tokio::test]

@@ -47,7 +47,7 @@ pub struct PodFacts {
     pub revision: Option<String>,
     /// Whether it is to be made anew on an empty volume.
     pub rebuild: bool,
-    /// What holds its data; None when the data goes with the pod, or what held it is gone.
+    /// What holds its data; None when the data goes with the pod.
     pub claim: Option<Claim>,
     /// When it was made.
     pub created: Option<Timestamp>,
@@ -60,8 +60,8 @@ pub struct PodFacts {
 pub struct Claim {
     /// Its name.
     pub name: String,
-    /// Its UID.
-    pub uid: String,
+    /// Its UID; None while no such claim is seen: it is gone, or somebody made it without our labels.
+    pub uid: Option<String>,
 }
 
 impl PodFacts {
@@ -69,7 +69,7 @@ impl PodFacts {
     pub(super) fn of(pods: &Pods, volume: impl Fn(&SeenPod) -> VolumeUid) -> Vec<Self> {
         let claim = |pod: &SeenPod| {
             let (name, uid) = (pod.claim.clone()?, volume(pod));
-            (uid.as_str() != pod.uid.as_str()).then(|| Claim { name, uid: uid.to_string() })
+            Some(Claim { name, uid: (uid.as_str() != pod.uid.as_str()).then(|| uid.to_string()) })
         };
         let facts = |pod: &SeenPod| Self {
             name: pod.name.to_string(),

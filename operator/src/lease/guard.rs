@@ -39,6 +39,7 @@ async fn send(
     if [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method()) {
         return client.send(request).await;
     }
+    let _writing = leadership.writing();
     let left = leadership.remaining();
     if left.is_zero() {
         return Err(not_leading(NotLeading::Standby));

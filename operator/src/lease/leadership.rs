@@ -5,6 +5,9 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tidemark_judge::Moment;
 use tokio::sync::watch;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+
+use super::terms::WRITE_TIMEOUT;
 
 /// How often one whose lease is short looks whether it was renewed.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -13,7 +16,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 ///
 /// Whoever writes asks [`Self::remaining`] right before: a process that was suspended wakes with nothing left.
 #[derive(Clone, Debug)]
-pub struct Leadership(watch::Sender<State>);
+pub struct Leadership {
+    state: watch::Sender<State>,
+    /// The writes that are under way.
+    writes: TaskTracker,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -31,13 +38,17 @@ impl Leadership {
     /// That of one who waits for its turn.
     #[must_use]
     pub fn standby() -> Self {
-        Self(watch::Sender::new(State::Standby))
+        Self::in_state(State::Standby)
     }
 
     /// That of one who leads without having been elected.
     #[must_use]
     pub fn alone() -> Self {
-        Self(watch::Sender::new(State::Alone))
+        Self::in_state(State::Alone)
+    }
+
+    fn in_state(state: State) -> Self {
+        Self { state: watch::Sender::new(state), writes: TaskTracker::new() }
     }
 
     /// Whether this process may act now.
@@ -49,7 +60,7 @@ impl Leadership {
     /// How long it may still act; zero when it does not lead.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        let state = *self.0.borrow();
+        let state = *self.state.borrow();
         match state {
             State::Alone => Duration::MAX,
             State::Leads { until } => until.since(now()),
@@ -59,7 +70,7 @@ impl Leadership {
 
     /// Waits until this process leads; for ever if it has stopped.
     pub async fn elected(&self) {
-        let mut state = self.0.subscribe();
+        let mut state = self.state.subscribe();
         let leads = |state: &State| matches!(state, State::Leads { .. } | State::Alone);
         // The sender is here, so waiting cannot fail.
         let _ = state.wait_for(leads).await;
@@ -81,7 +92,7 @@ impl Leadership {
 
     /// Leads until `until`, unless it was ended. Only the change of hands wakes those who wait.
     pub(super) fn extend(&self, until: Moment) {
-        self.0.send_if_modified(|state| match state {
+        self.state.send_if_modified(|state| match state {
             State::Standby => {
                 *state = State::Leads { until };
                 true
@@ -96,7 +107,20 @@ impl Leadership {
 
     /// Ends it: nothing more is begun.
     pub(crate) fn end(&self) {
-        self.0.send_replace(State::Ended);
+        self.state.send_replace(State::Ended);
+        self.writes.close();
+    }
+
+    /// Counts as a write under way until it is dropped. To be taken before [`Self::remaining`] is asked.
+    pub(super) fn writing(&self) -> TaskTrackerToken {
+        self.writes.token()
+    }
+
+    /// Once it was ended, waits for the writes under way, so that the next leader finds them done; not longer than a write
+    /// of a gate may take.
+    pub(crate) async fn written(&self) {
+        // Whoever still writes then is given up with this process.
+        let _ = tokio::time::timeout(WRITE_TIMEOUT, self.writes.wait()).await;
     }
 }
 
@@ -132,5 +156,15 @@ mod tests {
         leadership.extend(now().plus(Duration::from_secs(60)));
         assert!(!leadership.is_leader(), "ended is for good");
         assert!(Leadership::alone().is_leader());
+    }
+
+    #[tokio::test]
+    async fn who_ends_waits_for_the_writes_under_way() {
+        let leadership = Leadership::alone();
+        let writing = leadership.writing();
+        leadership.end();
+        assert!(leadership.written().now_or_never().is_none());
+        drop(writing);
+        assert!(leadership.written().now_or_never().is_some());
     }
 }

@@ -5,7 +5,7 @@
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{
     Api, Client,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, Patch, PatchParams},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -239,18 +239,18 @@ async fn send(
     call("apply", &wanted.id, api.patch(&wanted.id.1, &params, &Patch::Apply(&wanted.body))).await
 }
 
-/// Has the server say what it has against an object that cannot be changed into what it is to be, as if it were new.
+/// Has the server say what it has against an object that cannot be changed into what it is to be, as if it were new: under
+/// a name that no object of a set has, for theirs are without dots.
 async fn try_to_make(client: &Client, namespace: &str, wanted: &Wanted) -> Result<(), ApplyError> {
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &wanted.resource);
+    let name = format!("{}.anew", wanted.id.1);
     let mut body = wanted.body.clone();
     if let Some(metadata) = body["metadata"].as_object_mut() {
         metadata.remove("uid");
-        metadata.remove("name");
-        metadata.insert("generateName".to_owned(), Value::String(format!("{}-", wanted.id.1)));
+        metadata.insert("name".to_owned(), Value::String(name.clone()));
     }
-    let params = PostParams { dry_run: true, field_manager: Some(FIELD_MANAGER.to_owned()) };
-    let object: DynamicObject = parse(wanted, body)?;
-    call("try", &wanted.id, api.create(&params, &object)).await.map(drop)
+    let params = PatchParams { dry_run: true, ..PatchParams::apply(FIELD_MANAGER).validation_strict() };
+    call("try", &wanted.id, api.patch(&name, &params, &Patch::Apply(&body))).await.map(drop)
 }
 
 fn parse<T: DeserializeOwned>(wanted: &Wanted, object: impl Serialize) -> Result<T, ApplyError> {

@@ -8,9 +8,9 @@ use std::{
 use tokio::time::Instant;
 
 use super::{apply::Ledger, status};
-use crate::{api::StoreReplicaSetStatus, lock::lock, names::SetKey};
+use crate::{api::StoreReplicaSetStatus, lock::lock, names::SetKey, replace::Missing};
 
-/// What is remembered of all sets. Losing it costs some needless calls.
+/// What is remembered of all sets. Losing it costs some needless calls, and a wait begins anew.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<BTreeMap<SetKey, Remembered>>);
 
@@ -20,6 +20,8 @@ pub(super) struct Remembered {
     /// Whose: another set of the same name starts with nothing.
     uid: Option<String>,
     pub(super) ledger: Ledger,
+    /// Pods that are to exist and do not.
+    pub(super) missing: Missing,
     /// The status written last, and when the reconciliation began that wrote it: the next one is counted from there too, so
     /// that it never comes a moment before the status may move again.
     pub(super) status: Option<(Instant, StoreReplicaSetStatus)>,

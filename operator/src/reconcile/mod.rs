@@ -41,7 +41,7 @@ use crate::{
     freshness::{Announcement, Fleets, Intents, set_reference},
     metrics::Metrics,
     names::{self, SetKey},
-    replace::{self, Fleet, Progress, ReplaceError, Told},
+    replace::{self, Fleet, Missing, Progress, ReplaceError, Told},
     wait::uneven,
 };
 
@@ -94,7 +94,7 @@ pub async fn reconcile(set: Arc<StoreReplicaSet>, context: Arc<Context>) -> Resu
     }
     let start = Instant::now();
     let mut remembered = context.memory.take(&key, set.metadata.uid.as_deref());
-    let result = make(&set, &key, &context, &mut remembered.ledger).await;
+    let result = make(&set, &key, &context, &mut remembered).await;
     let outcome = match &result {
         Ok((outcome, _)) => outcome,
         Err(error) => &Outcome::Failed(error.to_string()),
@@ -126,7 +126,7 @@ async fn make(
     set: &StoreReplicaSet,
     key: &SetKey,
     context: &Context,
-    ledger: &mut Ledger,
+    remembered: &mut Remembered,
 ) -> Result<(Outcome, Option<Instant>), Error> {
     // Who is out to be replaced returns while nothing is.
     let idle = |outcome| {
@@ -143,7 +143,7 @@ async fn make(
         Ok(valid) => build::build(&valid, replicas),
         Err(rejection) => return idle(Outcome::Rejected(rejection)),
     };
-    let applied = match apply::apply(&context.client, key, &observed, objects, ledger).await {
+    let applied = match apply::apply(&context.client, key, &observed, objects, &mut remembered.ledger).await {
         Ok(applied) => applied,
         Err(error) => match error.rejection() {
             Some(rejection) => return idle(Outcome::Rejected(rejection)),
@@ -152,7 +152,7 @@ async fn make(
     };
     let uid = set.metadata.uid.as_deref();
     orphans::delete(&context.client, &context.watched, key, uid, &applied.ids).await?;
-    let (progress, again) = replace(set, key, context, &applied.statefulset).await?;
+    let (progress, again) = replace(set, key, context, &applied.statefulset, &mut remembered.missing).await?;
     let again = again.into_iter().chain(applied.again).min();
     Ok((Outcome::Applied(Box::new(applied.statefulset), progress), again))
 }
@@ -163,10 +163,13 @@ async fn replace(
     key: &SetKey,
     context: &Context,
     statefulset: &StatefulSet,
+    missing: &mut Missing,
 ) -> Result<(Progress, Option<Instant>), Error> {
     let Some(snapshot) = context.fleets.snapshot(key) else { return Ok((Progress::default(), None)) };
-    let fleet = Fleet::of(set, statefulset, &snapshot);
-    let plan = replace::plan(&fleet, set.spec.rollout.progress_deadline.get(), Timestamp::now());
+    let now = Timestamp::now();
+    let fleet = Fleet::of(set, statefulset, &snapshot).missing_since(missing, now);
+    missing.clone_from(&fleet.missing);
+    let plan = replace::plan(&fleet, set.spec.rollout.progress_deadline.get(), now);
     context.fleets.intend(key, plan.intents);
     let done = replace::carry_out(&context.client, key, &plan.steps).await?;
     for Told { reason, note } in done.told {
@@ -204,7 +207,7 @@ async fn tell(
     if before == Some(&next) || (fresh && !status::is_news(before, &next)) {
         return Ok(());
     }
-    status::write(&context.client, key, &next).await?;
+    status::write(&context.client, key, set.metadata.uid.as_deref(), &next).await?;
     context.metrics.status_written();
     announce(set, key, context, before, &next);
     remembered.status = Some((start, next));

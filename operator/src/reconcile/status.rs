@@ -158,13 +158,15 @@ fn without_movement(status: &StoreReplicaSetStatus) -> StoreReplicaSetStatus {
 pub(super) async fn write(
     client: &Client,
     key: &SetKey,
+    uid: Option<&str>,
     status: &StoreReplicaSetStatus,
 ) -> Result<(), StatusError> {
     let api: Api<StoreReplicaSet> = Api::namespaced(client.clone(), &key.namespace);
     let body = json!({
         "apiVersion": "tidemark.dev/v1alpha1",
         "kind": "StoreReplicaSet",
-        "metadata": { "name": key.name },
+        // Another set of the same name is not told what was found of this one.
+        "metadata": { "name": key.name, "uid": uid },
         "status": status,
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();

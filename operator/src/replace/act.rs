@@ -87,7 +87,7 @@ async fn rebuild(
 ) -> Result<Deleted, ReplaceError> {
     if let Some(claim) = &doomed.claim {
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &key.namespace);
-        let same = Preconditions { uid: Some(claim.uid.clone()), resource_version: None };
+        let same = Preconditions { uid: claim.uid.clone(), resource_version: None };
         match delete("PersistentVolumeClaim", &claims, &claim.name, same).await? {
             Deleted::Yes => told.push(Told {
                 reason: "RebuildStarted",

@@ -1,5 +1,7 @@
 //! A set's pods as replacing sees them. Pure.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use tidemark_judge::{Reason, Verdict};
@@ -9,6 +11,10 @@ use crate::{
     freshness::{PodFacts, Snapshot},
     names::ordinal,
 };
+
+/// Since when pods that are to exist have been missing, by ordinal, as far as this process has seen: nothing in the cluster
+/// says it.
+pub(crate) type Missing = BTreeMap<u32, Timestamp>;
 
 /// The pods of a set, the StatefulSet they come from, and what is wanted of them.
 pub(crate) struct Fleet<'a> {
@@ -20,6 +26,8 @@ pub(crate) struct Fleet<'a> {
     pub(super) revision: Option<&'a str>,
     /// By ordinal. A pod that has not been judged yet is as good as missing.
     pub(super) replicas: Vec<Replica<'a>>,
+    /// Those of whom there is no pod, nor one that is being deleted.
+    pub(super) missing: Missing,
 }
 
 /// One pod with the verdict on it.
@@ -41,7 +49,15 @@ impl<'a> Fleet<'a> {
             kept: u32::try_from(kept).unwrap_or(0),
             revision: revision(statefulset),
             replicas: replicas(set.metadata.name.as_deref().unwrap_or_default(), snapshot),
+            missing: Missing::new(),
         }
+    }
+
+    /// The same, with who is missing now, some of them since what was `known` before.
+    pub(crate) fn missing_since(mut self, known: &Missing, now: Timestamp) -> Self {
+        let absent = self.staying().filter(|ordinal| self.replica(*ordinal).is_none());
+        self.missing = absent.map(|at| (at, known.get(&at).copied().unwrap_or(now))).collect();
+        self
     }
 
     /// The ordinals that stay whatever is asked for.

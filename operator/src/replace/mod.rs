@@ -14,6 +14,6 @@ mod tests;
 
 pub use act::ReplaceError;
 pub(crate) use act::{Told, carry_out};
-pub(crate) use fleet::Fleet;
+pub(crate) use fleet::{Fleet, Missing};
 pub(crate) use plan::{Progress, plan};
 pub(crate) use scale::target;

@@ -71,6 +71,10 @@ pub(crate) fn plan(fleet: &Fleet<'_>, deadline: Duration, now: Timestamp) -> Pla
 }
 
 impl Plan {
+    fn look_again(&mut self, after: Option<Duration>) {
+        self.again = self.again.into_iter().chain(after).min();
+    }
+
     fn intend(&mut self, replica: &Replica<'_>, intent: Intent) {
         self.intents.insert(replica.verdict.uid.clone(), intent);
     }
@@ -178,27 +182,53 @@ impl<'f, 'a> Pending<'f, 'a> {
         now: Timestamp,
         plan: &mut Plan,
     ) {
+        self.watch_late(fleet, others_wait, deadline, now, plan);
+        self.watch_missing(fleet, deadline, now, plan);
+    }
+
+    fn watch_late(
+        &self,
+        fleet: &Fleet<'_>,
+        others_wait: bool,
+        deadline: Duration,
+        now: Timestamp,
+        plan: &mut Plan,
+    ) {
         let since =
             self.late.iter().map(|replica| (replica.late_since(), *replica)).min_by_key(|late| late.0);
-        let Some((since, replica)) = since else {
-            if let Some(absent) = self.absent.first() {
-                plan.progress.waiting.get_or_insert(format!("waiting for pod {absent} to be made"));
-            }
-            return;
-        };
+        let Some((since, replica)) = since else { return };
         let name = &replica.pod.name;
         plan.progress.waiting.get_or_insert(format!("waiting for {name} to be in sync"));
-        let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+        let age = age(since, now);
         let serves = |replica: &Replica<'_>| !fleet.is_outdated(replica) && replica.verdict.serves;
         let matters = others_wait || !fleet.replicas.iter().any(serves);
         if age < deadline {
-            plan.again = matters.then(|| deadline - age);
+            plan.look_again(matters.then(|| deadline - age));
         } else if matters {
-            let why = replica.verdict.text();
-            plan.progress.stalled = Some(format!(
-                "{name} has not been in sync for {} s ({why}); no other is replaced",
-                age.as_secs()
+            let (age, why) = (age.as_secs(), replica.verdict.text());
+            let stalled = format!("{name} has not been in sync for {age} s ({why}); no other is replaced");
+            plan.progress.stalled.get_or_insert(stalled);
+        }
+    }
+
+    /// One that is never made, as where a quota is used up, holds up all the others.
+    fn watch_missing(&self, fleet: &Fleet<'_>, deadline: Duration, now: Timestamp, plan: &mut Plan) {
+        if let Some(absent) = self.absent.first() {
+            plan.progress.waiting.get_or_insert(format!("waiting for pod {absent} to be made"));
+        }
+        let Some((ordinal, since)) = fleet.missing.iter().min_by_key(|(_, since)| **since) else { return };
+        let age = age(*since, now);
+        if age < deadline {
+            plan.look_again(Some(deadline - age));
+        } else {
+            let age = age.as_secs();
+            plan.progress.stalled.get_or_insert(format!(
+                "pod {ordinal} has not been made for {age} s (the events of the StatefulSet say why); no other is replaced"
             ));
         }
     }
+}
+
+fn age(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }

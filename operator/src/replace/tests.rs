@@ -8,7 +8,7 @@ use serde_json::json;
 use tidemark_judge::{Intent, Judgement, Reason, Verdict};
 
 use super::{
-    fleet::Fleet,
+    fleet::{Fleet, Missing},
     plan::{Plan, Step, plan},
     scale::target,
 };
@@ -179,6 +179,24 @@ fn a_replacement_that_is_not_in_sync_in_time_stalls_the_rollout_until_it_is_or_i
 }
 
 #[test]
+fn a_pod_that_is_never_made_stalls_the_rollout_too() {
+    let (set, statefulset) = (set(2), statefulset(2, 5));
+    let pods = snapshot(&[seen("new", InSync)]);
+    let missing = |known: &Missing, now: i64| {
+        let fleet = Fleet::of(&set, &statefulset, &pods).missing_since(known, at(now));
+        (fleet.missing.clone(), plan(&fleet, DEADLINE, at(now)))
+    };
+    let (known, first) = missing(&Missing::new(), MADE);
+    assert_eq!(known, [(1, at(MADE))].into());
+    assert_eq!((first.again, first.progress.stalled), (Some(DEADLINE), None));
+    assert_eq!(missing(&known, MADE + 599).1.again, Some(Duration::from_secs(1)));
+    let why = missing(&known, MADE + 600).1.progress.stalled.expect("stalled");
+    assert!(why.contains("pod 1 has not been made for 600 s"), "{why}");
+    let whole = snapshot(&[seen("new", InSync), seen("new", InSync)]);
+    assert!(Fleet::of(&set, &statefulset, &whole).missing_since(&known, at(MADE)).missing.is_empty());
+}
+
+#[test]
 fn the_time_of_a_replacement_counts_from_when_it_was_last_ready() {
     let mut pods = snapshot(&[seen("old", InSync), seen("new", Lagging)]);
     pods.pods[1].ready_changed = Some(at(MADE + 500));
@@ -188,7 +206,7 @@ fn the_time_of_a_replacement_counts_from_when_it_was_last_ready() {
 
 #[test]
 fn one_to_be_rebuilt_goes_with_its_volume_one_at_a_time_unless_it_is_out() {
-    let claim = Claim { name: "data-a-1".to_owned(), uid: "v".to_owned() };
+    let claim = Claim { name: "data-a-1".to_owned(), uid: Some("v".to_owned()) };
     let mut pods = snapshot(&[seen("new", InSync), seen("new", InSync), seen("new", InSync)]);
     (pods.pods[0].rebuild, pods.pods[1].rebuild) = (true, true);
     pods.pods[1].claim = Some(claim.clone());

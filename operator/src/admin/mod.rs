@@ -1,5 +1,7 @@
 //! The operator's own HTTP port: /livez, /readyz, /metrics, and /fleets, the live view.
 
+mod port;
+
 use std::sync::Arc;
 
 use axum::{
@@ -13,7 +15,6 @@ use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     freshness::{Filter, FleetView, Shared},
@@ -40,24 +41,20 @@ struct View {
     fleets: Vec<FleetView>,
 }
 
-/// Serves until the token is cancelled.
-///
-/// # Errors
-/// If the listener fails.
+/// Serves until it is dropped.
 pub(crate) async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     shared: Arc<Shared>,
     synced: Vec<watch::Receiver<bool>>,
-    token: CancellationToken,
-) -> std::io::Result<()> {
+) {
     let routes = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
         .route("/fleets", get(fleets))
         .with_state(Admin { metrics, shared, synced, views: Arc::new(Semaphore::new(VIEWS)) });
-    axum::serve(listener, routes).with_graceful_shutdown(token.cancelled_owned()).await
+    port::serve(listener, routes).await;
 }
 
 async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
