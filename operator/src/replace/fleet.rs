@@ -27,7 +27,7 @@ pub(crate) struct Fleet<'a> {
     /// By ordinal. A pod that has not been judged yet is as good as missing.
     pub(super) replicas: Vec<Replica<'a>>,
     /// Those of whom there is no pod, nor one that is being deleted.
-    pub(super) missing: Missing,
+    pub(crate) missing: Missing,
 }
 
 /// One pod with the verdict on it.
