@@ -23,7 +23,7 @@ cluster-env: ## Print the shell variables that select it, for eval
 images: ## Build the images and load them into the local cluster's nodes if it is up
 	@$(CLUSTER)/packages && $(CLUSTER)/build-images && $(CLUSTER)/load-images --if-up
 
-.PHONY: help demo test test-full fuzz lint bench bench-follower bench-operator crds advisories
+.PHONY: help demo test test-full fuzz lint bench bench-follower bench-operator crds kustomize advisories
 .DEFAULT_GOAL := help
 
 help: ## Show what there is to make
@@ -60,6 +60,9 @@ bench-operator: cluster-programs ## Measure what the operator costs, on a real A
 crds: ## Write crds/ and docs/api.md anew from the Rust types
 	@cargo run --quiet -p tidemark-operator -- crd > crds/storereplicasets.yaml.new && mv crds/storereplicasets.yaml.new crds/storereplicasets.yaml
 	@cargo run --quiet -p tidemark-operator -- api-docs > docs/api.md.new && mv docs/api.md.new docs/api.md
+
+kustomize: ## Write deploy/kustomize anew from the chart and crds/
+	@scripts/kustomize --write
 
 advisories: ## Check dependencies against the advisory database, which is fetched from the network
 	@$(TIDEMARK_CACHE)/tools/cargo-deny-*/bin/cargo-deny check advisories
