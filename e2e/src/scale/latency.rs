@@ -4,7 +4,7 @@
 //! gave them, the operator's log that of its verdicts and of the gates it wrote; all on one machine's clock.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::Ipv4Addr,
     path::PathBuf,
     time::{Duration, Instant},
@@ -31,6 +31,8 @@ const EVENTS: usize = 240;
 const WITHIN: Duration = Duration::from_secs(300);
 const GOAL: Duration = Duration::from_millis(50);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// After this long the crowd has told of all that it answered before: the log is read no nearer to the present.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// One line of the operator's log.
 #[derive(Deserialize)]
@@ -45,6 +47,12 @@ struct Fields {
     #[serde(default)]
     pod: String,
     open: Option<bool>,
+}
+
+impl Line {
+    fn is_settled(&self) -> bool {
+        Timestamp::now().duration_since(self.timestamp).unsigned_abs() > SETTLED
+    }
 }
 
 /// What the log says of a pod.
@@ -84,12 +92,15 @@ struct Run<'a> {
     log: Lines<BufReader<File>>,
     seen: Seen,
     held: BTreeSet<String>,
+    /// Lines of the log that are not settled yet.
+    waiting: VecDeque<Line>,
 }
 
 impl<'a> Run<'a> {
     async fn begin(world: &'a mut World) -> Result<Self> {
         let log = open(world.log()).await?;
-        let mut run = Self { world, log, seen: Seen::default(), held: BTreeSet::new() };
+        let mut run =
+            Self { world, log, seen: Seen::default(), held: BTreeSet::new(), waiting: VecDeque::new() };
         // What was said before is of no interest.
         while run.log.next_line().await?.is_some() {}
         for set in 0..SIZE.sets {
@@ -104,7 +115,10 @@ impl<'a> Run<'a> {
             ensure!(begun.elapsed() < WITHIN, "only {} gates were written", self.seen.verdict_to_gate.len());
             self.take_answers().await?;
             while let Some(line) = self.log.next_line().await? {
-                self.take(&line).await?;
+                self.waiting.extend(serde_json::from_str::<Line>(&line));
+            }
+            while let Some(line) = self.waiting.pop_front_if(|line| line.is_settled()) {
+                self.take(line).await?;
             }
         }
         Ok(self.seen)
@@ -121,8 +135,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn take(&mut self, line: &str) -> Result<()> {
-        let Ok(line) = serde_json::from_str::<Line>(line) else { return Ok(()) };
+    async fn take(&mut self, line: Line) -> Result<()> {
         let Some((pod, said)) = read(&line.fields) else { return Ok(()) };
         if !self.held.contains(&pod) {
             return Ok(());

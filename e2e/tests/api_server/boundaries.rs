@@ -28,13 +28,13 @@ async fn open_settle_at(world: &World, witness: &Witness, expected: usize) {
         Ok(())
     })
     .await;
-    let moves = witness.moves().len();
+    let moves = witness.moves().await.len();
     for follower in world.followers.values() {
         if follower.times_asked() > 0 {
             follower.asked(5).await.unwrap();
         }
     }
-    assert_eq!(witness.moves().len(), moves, "{:?}", witness.moves());
+    assert_eq!(witness.moves().await.len(), moves, "{:?}", witness.moves().await);
 }
 
 fn health(change: Value) -> impl FnOnce(&mut Value) {
@@ -48,13 +48,13 @@ fn health(change: Value) -> impl FnOnce(&mut Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn max_lag_blocks() {
     let world = World::with_fleet("max-lag", 4, health(json!({ "maxLagBlocks": 5 }))).await;
-    let witness = Witness::start(world.client.clone(), "max-lag");
+    let witness = Witness::start(world.client.clone(), "max-lag").await;
     tips(&world, 206, &[206, 202, 201, 200]);
     world.gate_is(3, "False", "Lagging").await;
     open_settle_at(&world, &witness, 3).await;
-    assert_eq!(witness.moves_of("set-1"), [true], "4 behind, with 5 allowed");
-    assert_eq!(witness.moves_of("set-2"), [true], "5 behind, with 5 allowed");
-    assert_eq!(witness.moves_of("set-3"), [true, false], "6 behind, with 5 allowed");
+    assert_eq!(witness.moves_of("set-1").await, [true], "4 behind, with 5 allowed");
+    assert_eq!(witness.moves_of("set-2").await, [true], "5 behind, with 5 allowed");
+    assert_eq!(witness.moves_of("set-3").await, [true, false], "6 behind, with 5 allowed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +80,7 @@ async fn readmit_after() {
     let world = World::with_fleet("readmit-after", 2, change).await;
     tips(&world, 200, &[200, 100]);
     world.gate_is(1, "False", "Lagging").await;
-    let witness = Witness::start(world.client.clone(), "readmit-after");
+    let witness = Witness::start(world.client.clone(), "readmit-after").await;
     let good_samples = async |samples| {
         world.follower(1).say(|follower| (follower.tip, follower.failing) = (Some(100), None));
         world.follower(1).asked(2).await.unwrap();
@@ -90,7 +90,7 @@ async fn readmit_after() {
     };
     good_samples(3).await;
     world.follower(1).asked(4).await.unwrap();
-    assert_eq!(witness.moves_of("set-1"), [false; 0], "3 good samples in a row, with 4 asked for");
+    assert_eq!(witness.moves_of("set-1").await, [false; 0], "3 good samples in a row, with 4 asked for");
     good_samples(4).await;
     world.gate_is(1, "True", "InSync").await;
 }
@@ -98,12 +98,12 @@ async fn readmit_after() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hard_max_lag_blocks() {
     let world = World::with_fleet("hard-max-lag", 1, health(json!({ "hardMaxLagBlocks": 20 }))).await;
-    let witness = Witness::start(world.client.clone(), "hard-max-lag");
+    let witness = Witness::start(world.client.clone(), "hard-max-lag").await;
     tips(&world, 119, &[100]);
     reason_is(&world, 0, "HeldByFloor").await;
     tips(&world, 120, &[100]);
     world.follower(0).asked(5).await.unwrap();
-    assert_eq!(witness.moves(), [("set-0".to_owned(), true)], "19 and 20 behind, with 20 allowed");
+    assert_eq!(witness.moves().await, [("set-0".to_owned(), true)], "19 and 20 behind, with 20 allowed");
     tips(&world, 121, &[100]);
     world.gate_is(0, "False", "Lagging").await;
 }
@@ -111,7 +111,7 @@ async fn hard_max_lag_blocks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn min_serving() {
     let world = World::with_fleet("min-serving", 4, health(json!({ "minServing": 2 }))).await;
-    let witness = Witness::start(world.client.clone(), "min-serving");
+    let witness = Witness::start(world.client.clone(), "min-serving").await;
     tips(&world, 200, &[103, 102, 101, 100]);
     open_settle_at(&world, &witness, 2).await;
     world.change(json!({ "health": { "minServing": 3 } })).await;
@@ -124,7 +124,7 @@ async fn min_serving() {
 async fn stale_after() {
     let change = health(json!({ "pollInterval": "500ms", "staleAfter": "3s" }));
     let world = World::with_fleet("stale-after", 2, change).await;
-    let witness = Witness::start(world.client.clone(), "stale-after");
+    let witness = Witness::start(world.client.clone(), "stale-after").await;
     let silent = |silent: bool| {
         let failing = silent.then(|| "says nothing".to_owned());
         world.follower(1).say(|follower| follower.failing = failing);
@@ -139,13 +139,17 @@ async fn stale_after() {
     let lasted = start.elapsed();
     open_settle_at(&world, &witness, 1).await;
     assert!(lasted > Duration::from_secs(2), "out after {lasted:?}, although its sample was fresh");
-    assert_eq!(witness.moves_of("set-1"), [true, false], "a silence of less took it out, with 3 s allowed");
+    assert_eq!(
+        witness.moves_of("set-1").await,
+        [true, false],
+        "a silence of less took it out, with 3 s allowed"
+    );
 }
 
 /// How many of so many leave when none answers.
 async fn leave_in_silence(name: &str, replicas: u32) -> usize {
     let world = World::with_fleet(name, replicas, |_| {}).await;
-    let witness = Witness::start(world.client.clone(), name);
+    let witness = Witness::start(world.client.clone(), name).await;
     for follower in world.followers.values() {
         follower.say(|follower| follower.failing = Some("says nothing".to_owned()));
     }
@@ -186,15 +190,19 @@ async fn silence_budget_is_at_least_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn confirmation() {
     let world = World::with_fleet("confirmation", 3, |_| {}).await;
-    let witness = Witness::start(world.client.clone(), "confirmation");
+    let witness = Witness::start(world.client.clone(), "confirmation").await;
     tips(&world, 100, &[101, 100, 99]);
     world.follower(0).asked(5).await.unwrap();
     reason_is(&world, 0, "InSync").await;
     tips(&world, 100, &[103, 100, 99]);
     reason_is(&world, 0, "Unconfirmed").await;
     world.follower(2).asked(5).await.unwrap();
-    assert_eq!(witness.moves_of("set-2"), [true], "nobody confirms a tip 3 above the next, with 2 allowed");
+    assert_eq!(
+        witness.moves_of("set-2").await,
+        [true],
+        "nobody confirms a tip 3 above the next, with 2 allowed"
+    );
     tips(&world, 100, &[102, 100, 99]);
     world.gate_is(2, "False", "Lagging").await;
-    assert_eq!(witness.moves_of("set-1"), [true], "2 behind the highest that counts, with 2 allowed");
+    assert_eq!(witness.moves_of("set-1").await, [true], "2 behind the highest that counts, with 2 allowed");
 }

@@ -59,7 +59,7 @@ async fn open_is(witness: &Witness, expected: usize) {
 /// A fleet of three, all in, and one who has seen that.
 async fn in_sync(name: &str, change: impl FnOnce(&mut Value)) -> (World, Witness) {
     let world = World::with_fleet(name, 3, change).await;
-    let witness = Witness::start(world.client.clone(), name);
+    let witness = Witness::start(world.client.clone(), name).await;
     open_is(&witness, 3).await;
     (world, witness)
 }
@@ -67,7 +67,7 @@ async fn in_sync(name: &str, change: impl FnOnce(&mut Value)) -> (World, Witness
 #[tokio::test(flavor = "multi_thread")]
 async fn class_01_an_unknown_lag_is_not_zero() {
     let mut world = World::new("class-01").await;
-    let witness = Witness::start(world.client.clone(), "class-01");
+    let witness = Witness::start(world.client.clone(), "class-01").await;
     world.create(world.spec()).await;
     let silent = Script { tip: Some(100), failing: Some(SILENT.to_owned()), ..Script::default() };
     world.start_follower(0, silent).await;
@@ -76,7 +76,7 @@ async fn class_01_an_unknown_lag_is_not_zero() {
     let set: StoreReplicaSet = world.api().get("set").await.unwrap();
     let members = set.status.unwrap_or_default().members;
     assert!(members.iter().all(|member| member.lag.is_none() && member.verdict == "Out"), "{members:?}");
-    assert_eq!(witness.moves(), []);
+    assert_eq!(witness.moves().await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,7 +89,7 @@ async fn class_02_a_timed_out_check_readmits_nobody() {
     world.condition_is("ObservationDegraded", "True", "MembersSilent").await;
     for _ in 0..10 {
         world.primary.asked(1).await.unwrap();
-        assert_eq!(witness.moves_of("set-2"), [true, false], "an answer that never came let it in");
+        assert_eq!(witness.moves_of("set-2").await, [true, false], "an answer that never came let it in");
     }
 }
 
@@ -107,14 +107,14 @@ async fn class_03_lag_is_not_a_replicas_own_view() {
 #[tokio::test(flavor = "multi_thread")]
 async fn class_04_one_rogue_high_tip_evicts_nobody() {
     let (world, witness) = in_sync("class-04", |_| {}).await;
-    let before = witness.moves();
+    let before = witness.moves().await;
     world.follower(0).say(|rogue| rogue.tip = Some(u32::MAX));
     reason_is(&world, 0, "Unconfirmed").await;
     world.follower(1).asked(8).await.unwrap();
     world.primary.say(|primary| primary.failing = Some(SILENT.to_owned()));
     world.condition_is("ObservationDegraded", "True", "PrimarySilent").await;
     world.follower(1).asked(8).await.unwrap();
-    assert_eq!(witness.moves(), before);
+    assert_eq!(witness.moves().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,17 +135,17 @@ async fn class_06_when_all_lag_not_all_are_unrouted() {
     open_is(&witness, 1).await;
     for _ in 0..10 {
         world.follower(0).asked(1).await.unwrap();
-        assert_eq!(witness.open(), 1, "{:?}", witness.moves());
+        assert_eq!(witness.open(), 1, "{:?}", witness.moves().await);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn class_07_a_stall_is_not_lag() {
     let (world, witness) = in_sync("class-07", |spec| spec["health"]["stallAfter"] = json!("2s")).await;
-    let before = witness.moves();
+    let before = witness.moves().await;
     world.condition_is("ChainStalled", "True", "NoNewBlocks").await;
     world.follower(0).asked(8).await.unwrap();
-    assert_eq!(witness.moves(), before);
+    assert_eq!(witness.moves().await, before);
     all_at(&world, 101);
     until("the stall to be over", async || {
         let set: StoreReplicaSet = world.api().get("set").await?;
@@ -161,26 +161,26 @@ async fn class_07_a_stall_is_not_lag() {
 async fn class_08_neither_a_lost_operator_nor_one_that_sees_nothing_flips_the_fleet() {
     let (mut world, witness) = in_sync("class-08", |_| {}).await;
     world.operator = None;
-    let before = witness.moves();
+    let before = witness.moves().await;
     world.primary.say(|primary| primary.failing = Some(SILENT.to_owned()));
     silence(&world, &[0, 1, 2]);
     world.start_operator();
     world.condition_is("ObservationDegraded", "True", "MembersSilent").await;
     world.follower(0).asked(10).await.unwrap();
-    let left = witness.moves().len() - before.len();
-    assert!(left <= 1 && witness.open() >= 2, "{:?}", witness.moves());
+    let left = witness.moves().await.len() - before.len();
+    assert!(left <= 1 && witness.open() >= 2, "{:?}", witness.moves().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn class_09_a_gate_that_is_absent_is_written_closed() {
     let world = World::new("class-09").await;
-    let witness = Witness::start(world.client.clone(), "class-09");
+    let witness = Witness::start(world.client.clone(), "class-09").await;
     world.create(world.spec()).await;
     let statefulset = world.statefulset().await;
     let pod: Pod = world.api().create(&PostParams::default(), &pod_of(&statefulset, 0)).await.unwrap();
     assert_eq!(pod.spec.unwrap().readiness_gates.unwrap()[0].condition_type, GATE);
     world.gate_is(0, "False", "NotRunning").await;
-    assert_eq!(witness.moves(), []);
+    assert_eq!(witness.moves().await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,7 +193,7 @@ async fn class_10_the_gate_falls_when_the_container_restarts() {
     world.run_container("set-1", world.follower(1), "containerd://second").await;
     world.gate_is(1, "False", "AwaitingFirstSample").await;
     world.follower(1).asked(8).await.unwrap();
-    assert_eq!(witness.moves_of("set-1"), [true, false]);
+    assert_eq!(witness.moves_of("set-1").await, [true, false]);
     world.follower(1).say(|follower| follower.failing = None);
     world.gate_is(1, "True", "InSync").await;
 }
@@ -318,7 +318,7 @@ async fn class_16_not_off_by_one_at_n() {
     let (world, witness) = in_sync("class-16", |spec| spec["health"]["maxLagBlocks"] = json!(0)).await;
     all_at(&world, 101);
     world.follower(2).asked(8).await.unwrap();
-    assert_eq!(witness.moves().len(), 3, "nobody is behind");
+    assert_eq!(witness.moves().await.len(), 3, "nobody is behind");
     world.follower(2).say(|follower| follower.tip = Some(100));
     world.gate_is(2, "False", "Lagging").await;
     world.follower(2).say(|follower| follower.tip = Some(101));
@@ -332,7 +332,7 @@ async fn class_17_rollout_rebuild_and_lag_share_one_budget() {
         (spec["health"]["minServing"], spec["health"]["staleAfter"]) = (json!(2), json!("20s"));
     })
     .await;
-    let before = witness.moves();
+    let before = witness.moves().await;
     let uids = async || {
         let pods = world.api::<Pod>().list(&Default::default()).await.unwrap().items;
         let serving = pods.into_iter().filter(|pod| pod.name_any() != "set-2");
@@ -342,7 +342,7 @@ async fn class_17_rollout_rebuild_and_lag_share_one_budget() {
     let rebuild = Patch::Merge(json!({ "metadata": { "annotations": { "tidemark.dev/rebuild": "true" } } }));
     let _: Pod = world.api().patch("set-1", &PatchParams::default(), &rebuild).await.unwrap();
     world.follower(0).asked(10).await.unwrap();
-    assert_eq!(witness.moves(), before, "a rebuild took what the lag had spent");
+    assert_eq!(witness.moves().await, before, "a rebuild took what the lag had spent");
     world.change(json!({ "follower": { "image": "tidemark.local/tidemark-follower:next" } })).await;
     until("the new template", async || {
         let spec = world.statefulset().await.spec.context("a spec")?.template.spec.context("a pod")?;
@@ -353,7 +353,7 @@ async fn class_17_rollout_rebuild_and_lag_share_one_budget() {
     .await;
     world.follower(0).asked(10).await.unwrap();
     assert_eq!(uids().await, serving, "one that serves was given up while another was out");
-    assert_eq!(witness.moves(), before);
+    assert_eq!(witness.moves().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -374,13 +374,13 @@ async fn class_18_what_is_read_is_not_changed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn class_19_nobody_serves_before_its_first_sample() {
     let mut world = World::with_fleet("class-19", 2, |_| {}).await;
-    let witness = Witness::start(world.client.clone(), "class-19");
+    let witness = Witness::start(world.client.clone(), "class-19").await;
     world.change(json!({ "replicas": 3 })).await;
     let silent = Script { tip: Some(100), failing: Some("opening".to_owned()), ..Script::default() };
     world.start_follower(2, silent).await;
     world.gate_is(2, "False", "AwaitingFirstSample").await;
     world.follower(2).asked(8).await.unwrap();
-    assert_eq!(witness.moves_of("set-2"), [false; 0]);
+    assert_eq!(witness.moves_of("set-2").await, [false; 0]);
     world.follower(2).say(|follower| follower.failing = None);
     world.gate_is(2, "True", "InSync").await;
 }
@@ -388,13 +388,13 @@ async fn class_19_nobody_serves_before_its_first_sample() {
 #[tokio::test(flavor = "multi_thread")]
 async fn class_20_a_change_of_leader_resets_no_gate() {
     let (mut world, witness) = lagging("class-20", |_| {}).await;
-    let before = witness.moves();
+    let before = witness.moves().await;
     for _ in 0..3 {
         world.operator = None;
         world.start_operator();
         world.follower(2).asked(4).await.unwrap();
     }
-    assert_eq!(witness.moves(), before);
+    assert_eq!(witness.moves().await, before);
     world.follower(2).say(|follower| follower.tip = Some(200));
     world.gate_is(2, "True", "InSync").await;
 }
@@ -457,6 +457,6 @@ async fn class_22_a_tip_that_goes_backwards_is_lag() {
     })
     .await;
     world.follower(2).asked(8).await.unwrap();
-    assert_eq!(witness.moves_of("set-2"), [true, false]);
+    assert_eq!(witness.moves_of("set-2").await, [true, false]);
     assert_eq!(witness.open(), 2);
 }

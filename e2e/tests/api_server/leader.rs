@@ -16,7 +16,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams},
     client::Body,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tidemark_e2e::{
     apiserver::ApiServer,
     kept::{self, Kept},
@@ -78,7 +78,9 @@ impl Drop for Elected {
 
 /// A world whose fleet was made by an operator that is gone now, without having held a lease.
 async fn world(name: &str) -> World {
-    let mut world = World::with_fleet(name, 3, |_| {}).await;
+    // A busy machine must not make one look silent, which would be held and not taken out.
+    let patient = |spec: &mut Value| spec["health"]["staleAfter"] = json!("8s");
+    let mut world = World::with_fleet(name, 3, patient).await;
     world.operator = None;
     world
 }
@@ -98,7 +100,7 @@ async fn leads(world: &World, name: &str) -> String {
     .await
 }
 
-async fn edit_lease(world: &World, spec: serde_json::Value) {
+async fn edit_lease(world: &World, spec: Value) {
     let patch = Patch::Merge(json!({ "spec": spec }));
     world.api::<Lease>().patch(LEASE, &PatchParams::default(), &patch).await.unwrap();
 }

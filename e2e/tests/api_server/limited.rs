@@ -44,7 +44,7 @@ impl Limited {
         let mut world = World::without_operator(server.client().unwrap(), name).await;
         let proxy = Proxy::start(server.config()).await.unwrap();
         let operator = start_process(&proxy, name, environment);
-        let witness = Witness::start(world.client.clone(), name);
+        let witness = Witness::start(world.client.clone(), name).await;
         world.create_fleet(3, |_| {}).await;
         world.primary.say(|primary| primary.tip = Some(110));
         for ordinal in [0, 2] {
@@ -65,8 +65,8 @@ impl Limited {
     }
 
     /// No gate has moved since the start.
-    pub(crate) fn assert_unmoved(&self) {
-        assert_eq!(self.witness.moves(), self.before, "{}: the fault moved a gate", self.name);
+    pub(crate) async fn assert_unmoved(&self) {
+        assert_eq!(self.witness.moves().await, self.before, "{}: the fault moved a gate", self.name);
     }
 
     /// Every follower is asked `more` times, whatever the API server does.
@@ -123,7 +123,7 @@ impl Limited {
     /// The moves, once there are so many.
     async fn witness_shows(&self, moves: usize) -> Vec<Move> {
         until("the witness to see all moves", async || {
-            let seen = self.witness.moves();
+            let seen = self.witness.moves().await;
             ensure!(seen.len() >= moves, "{seen:?}");
             Ok(seen)
         })

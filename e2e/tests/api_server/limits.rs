@@ -54,7 +54,7 @@ async fn api_server_slow() {
     limited.cross();
     limited.judging_goes_on(10).await;
     lasts(LONG).await;
-    limited.assert_unmoved();
+    limited.assert_unmoved().await;
     limited.proxy.set(Weather::default());
     limited.recovers().await;
 }
@@ -64,7 +64,7 @@ async fn api_server_slow_but_in_time() {
     let limited = Limited::start(ApiServer::shared(), "api-server-tardy").await;
     limited.proxy.set(Weather { delay: Duration::from_secs(1), ..Weather::default() });
     limited.judging_goes_on(10).await;
-    limited.assert_unmoved();
+    limited.assert_unmoved().await;
     limited.cross();
     limited.recovers().await;
 }
@@ -84,7 +84,7 @@ async fn api_server_refusing() {
         limited.proxy.come_back().await.unwrap();
         limited.judging_goes_on(10).await;
     }
-    limited.assert_unmoved();
+    limited.assert_unmoved().await;
     let refused = limited.proxy.answered(|_, _, status| status.is_client_error() || status.is_server_error());
     assert!(
         (5..200).contains(&refused),
@@ -143,7 +143,7 @@ async fn etcd_compacted() {
         let _: Pod = limited.world.api().patch(pod, &PatchParams::default(), &touched).await.unwrap();
     }
     server.compact().await.unwrap();
-    limited.assert_unmoved();
+    limited.assert_unmoved().await;
     limited.proxy.come_back().await.unwrap();
     limited.recovers().await;
     assert!(lists(&limited) > before, "the watch went on from a revision that is gone");
@@ -156,7 +156,7 @@ async fn watches_closed() {
         limited.proxy.close_watches();
         limited.world.follower(0).asked(1).await.unwrap();
         if round == 9 {
-            limited.assert_unmoved();
+            limited.assert_unmoved().await;
             limited.cross();
         }
     }
@@ -219,7 +219,7 @@ async fn clock_stepped() {
     for hours in [6, -12, 6 * 24 * 365] {
         fs::write(&step, (hours * 3600).to_string()).unwrap();
         limited.judging_goes_on(8).await;
-        limited.assert_unmoved();
+        limited.assert_unmoved().await;
     }
     fs::write(&step, (-6 * 3600).to_string()).unwrap();
     limited.cross();
@@ -284,8 +284,8 @@ async fn five_thousand_pods_at_once() {
     limited.proxy.set(Weather { refusal, ..Weather::default() });
     limited.proxy.close_watches();
     make_crowd(&limited.world.client, "crowd").await;
-    limited.assert_unmoved();
-    let crowd = Witness::start(limited.world.client.clone(), "crowd");
+    limited.assert_unmoved().await;
+    let crowd = Witness::start(limited.world.client.clone(), "crowd").await;
     limited.proxy.set(Weather::default());
     limited.cross();
     limited.recovers().await;
@@ -316,7 +316,7 @@ async fn set_edited_a_hundred_times_a_second() {
     for at in 0..EDITS {
         ticks.tick().await;
         if at == EDITS / 2 {
-            limited.assert_unmoved();
+            limited.assert_unmoved().await;
             limited.cross();
         }
         edits.spawn(edit(limited.world.api(), at));
@@ -378,18 +378,18 @@ async fn namespace_deleted() {
     let limited = Limited::start_with(ApiServer::shared(), "survivor", &both).await;
     let mut doomed = crate::world::World::without_operator(limited.world.client.clone(), "doomed").await;
     doomed.create_fleet(2, |_| {}).await;
-    let witness = Witness::start(doomed.client.clone(), "doomed");
+    let witness = Witness::start(doomed.client.clone(), "doomed").await;
     let namespaces: Api<Namespace> = Api::all(doomed.client.clone());
     namespaces.delete("doomed", &DeleteParams::default()).await.unwrap();
     doomed.api::<Service>().delete("set", &DeleteParams::default()).await.unwrap();
     doomed.follower(0).asked(10).await.unwrap();
-    assert!(witness.moves().iter().all(|(_, open)| *open), "{:?}", witness.moves());
+    assert!(witness.moves().await.iter().all(|(_, open)| *open), "{:?}", witness.moves().await);
     doomed.primary.say(|primary| primary.tip = Some(110));
     doomed.follower(0).say(|follower| follower.tip = Some(110));
     doomed.gate_is(1, "False", "Lagging").await;
     empty_namespace(&doomed.client, "doomed").await;
     finalize(&doomed.client, "doomed").await;
-    limited.assert_unmoved();
+    limited.assert_unmoved().await;
     limited.cross();
     limited.recovers().await;
     assert_eq!(limited.operator.restarts(), 0);

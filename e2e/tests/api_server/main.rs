@@ -3,6 +3,7 @@
 
 mod boundaries;
 mod by_hand;
+mod caught_up;
 mod chart;
 mod conditions;
 mod controller;

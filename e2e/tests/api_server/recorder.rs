@@ -14,6 +14,8 @@ use kube::{
 use tidemark_e2e::scene::condition;
 use tokio::{sync::oneshot, task::JoinHandle};
 
+use crate::caught_up::{Versions, caught_up, note};
+
 /// What was seen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
@@ -25,53 +27,75 @@ pub(crate) struct Record {
     pub(crate) ready_when_deleted: Vec<String>,
 }
 
+#[derive(Default)]
+struct Seen {
+    record: Record,
+    ready: BTreeMap<String, bool>,
+    versions: Versions,
+}
+
 /// A running recorder; dropping it ends it.
-pub(crate) struct Recorder(JoinHandle<()>, Arc<Mutex<Record>>);
+pub(crate) struct Recorder {
+    pods: Api<Pod>,
+    seen: Arc<Mutex<Seen>>,
+    watching: JoinHandle<()>,
+}
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        self.0.abort();
+        self.watching.abort();
     }
 }
 
 impl Recorder {
     /// Starts once all pods that exist are known.
     pub(crate) async fn start(client: Client, namespace: &str) -> Self {
-        let record = Arc::new(Mutex::new(Record { fewest: usize::MAX, ..Record::default() }));
+        let pods: Api<Pod> = Api::namespaced(client, namespace);
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        seen.lock().unwrap().record.fewest = usize::MAX;
         let (begun, known) = oneshot::channel();
-        let running = tokio::spawn(run(Api::namespaced(client, namespace), Arc::clone(&record), begun));
+        let watching = tokio::spawn(run(pods.clone(), Arc::clone(&seen), begun));
         known.await.unwrap();
-        Self(running, record)
+        Self { pods, seen, watching }
     }
 
-    pub(crate) fn record(&self) -> Record {
-        self.1.lock().unwrap().clone()
+    /// What has happened by now.
+    pub(crate) async fn record(&self) -> Record {
+        caught_up(&self.pods, || self.seen.lock().unwrap().versions.clone()).await;
+        self.seen.lock().unwrap().record.clone()
     }
 }
 
-async fn run(pods: Api<Pod>, record: Arc<Mutex<Record>>, begun: oneshot::Sender<()>) {
+async fn run(pods: Api<Pod>, seen: Arc<Mutex<Seen>>, begun: oneshot::Sender<()>) {
     let mut events = watcher(pods, Config::default()).boxed();
-    let mut ready: BTreeMap<String, bool> = BTreeMap::new();
     let mut begun = Some(begun);
     while let Some(event) = events.next().await {
+        let mut seen = seen.lock().unwrap();
         match event {
-            Ok(Event::InitApply(pod) | Event::Apply(pod)) => {
-                ready.insert(pod.name_any(), is_ready(&pod));
-            }
-            Ok(Event::Delete(pod)) => {
-                ready.remove(&pod.name_any());
-                let mut record = record.lock().unwrap();
-                record.deleted.push(pod.name_any());
-                if is_ready(&pod) {
-                    record.ready_when_deleted.push(pod.name_any());
-                }
-            }
+            Ok(Event::InitApply(pod) | Event::Apply(pod)) => seen.there(&pod),
+            Ok(Event::Delete(pod)) => seen.gone(&pod),
             Ok(Event::InitDone) => drop(begun.take().map(|begun| begun.send(()))),
             Ok(Event::Init) | Err(_) => {}
         }
         if begun.is_none() {
-            let mut record = record.lock().unwrap();
-            record.fewest = record.fewest.min(ready.values().filter(|ready| **ready).count());
+            let endpoints = seen.ready.values().filter(|ready| **ready).count();
+            seen.record.fewest = seen.record.fewest.min(endpoints);
+        }
+    }
+}
+
+impl Seen {
+    fn there(&mut self, pod: &Pod) {
+        note(&mut self.versions, pod);
+        self.ready.insert(pod.name_any(), is_ready(pod));
+    }
+
+    fn gone(&mut self, pod: &Pod) {
+        self.versions.remove(&pod.uid().unwrap());
+        self.ready.remove(&pod.name_any());
+        self.record.deleted.push(pod.name_any());
+        if is_ready(pod) {
+            self.record.ready_when_deleted.push(pod.name_any());
         }
     }
 }

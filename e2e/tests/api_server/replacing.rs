@@ -77,7 +77,7 @@ async fn a_new_template_reaches_one_pod_after_the_other_from_the_highest_on() {
     image(&world, GOOD).await;
     all_run(&world, 3, "good").await;
     world.condition_is("Progressing", "True", "RolledOut").await;
-    let record = recorder.record();
+    let record = recorder.record().await;
     assert_eq!(record.deleted, ["set-2", "set-1", "set-0"]);
     assert_eq!((record.fewest, record.ready_when_deleted), (2, vec![]));
 }
@@ -97,7 +97,7 @@ async fn a_rollout_waits_for_one_that_lags_where_the_floor_needs_both() {
     let recorder = Recorder::start(world.client.clone(), "rollout-lag").await;
     image(&world, GOOD).await;
     all_run(&world, 3, "good").await;
-    let record = recorder.record();
+    let record = recorder.record().await;
     assert_eq!(record.deleted, ["set-0", "set-2", "set-1"], "the one that is out first");
     assert_eq!((record.fewest, record.ready_when_deleted), (2, vec![]));
 }
@@ -121,7 +121,7 @@ async fn one_that_falls_behind_during_a_rollout_stops_it_at_the_floor() {
     .await;
     image(&world, GOOD).await;
     all_run(&world, 3, "good").await;
-    let record = recorder.record();
+    let record = recorder.record().await;
     assert_eq!(record.deleted, ["set-0", "set-0", "set-2", "set-1"]);
     assert_eq!((record.fewest, record.ready_when_deleted), (2, vec![]));
 }
@@ -135,10 +135,10 @@ async fn a_bad_template_costs_one_good_pod_and_stalls_until_a_newer_one_comes() 
     image(&world, "tidemark.local/follower:behind").await;
     let message = world.condition_is("Progressing", "False", "RolloutStalled").await;
     assert!(message.contains("set-2 has not been in sync"), "{message}");
-    assert_eq!(recorder.record().deleted, ["set-2"]);
+    assert_eq!(recorder.record().await.deleted, ["set-2"]);
     image(&world, GOOD).await;
     all_run(&world, 3, "good").await;
-    let record = recorder.record();
+    let record = recorder.record().await;
     assert_eq!(record.deleted, ["set-2", "set-2", "set-1", "set-0"]);
     assert_eq!((record.fewest, record.ready_when_deleted), (2, vec![]));
 }
@@ -169,7 +169,7 @@ async fn an_operator_that_starts_in_the_middle_of_a_rollout_goes_on_with_it() {
     world.operator = None;
     world.start_operator();
     all_run(&world, 3, "good").await;
-    let record = recorder.record();
+    let record = recorder.record().await;
     assert!(record.deleted.ends_with(&["set-1".to_owned(), "set-0".to_owned()]), "{record:?}");
     assert_eq!((record.fewest, record.ready_when_deleted), (2, vec![]));
 }
@@ -180,12 +180,12 @@ async fn replicas_shrink_one_by_one_to_nothing_and_grow_again() {
     let recorder = Recorder::start(world.client.clone(), "scaled").await;
     world.change(json!({ "replicas": 1 })).await;
     all_run(&world, 1, "first").await;
-    let record = recorder.record();
+    let record = recorder.record().await;
     assert_eq!(record.deleted, ["set-2", "set-1"]);
     assert_eq!((record.fewest, record.ready_when_deleted), (1, vec![]));
     world.change(json!({ "replicas": 0 })).await;
     all_run(&world, 0, "first").await;
-    assert_eq!(recorder.record().ready_when_deleted, [""; 0]);
+    assert_eq!(recorder.record().await.ready_when_deleted, [""; 0]);
     world.condition_is("Ready", "True", "EnoughReplicasServe").await;
     world.change(json!({ "replicas": 3 })).await;
     all_run(&world, 3, "first").await;
@@ -212,7 +212,7 @@ async fn a_fleet_is_scaled_below_its_floor_and_not_below_what_serves() {
     assert!(is_true(&world.pod(1).await, GATE));
     controller.tip(110);
     all_run(&world, 1, "first").await;
-    let record = recorder.record();
+    let record = recorder.record().await;
     assert_eq!(record.deleted, ["set-2", "set-1"]);
     assert_eq!((record.fewest, record.ready_when_deleted), (1, vec![]));
 }
@@ -269,7 +269,7 @@ async fn one_that_is_to_be_rebuilt_gets_a_new_pod_on_a_new_volume_and_the_others
     all_run(&world, 3, "first").await;
     assert_ne!(world.pod(1).await.uid(), pod);
     assert_eq!((claim(&world, 0).await, claim(&world, 2).await), (before[0].clone(), before[2].clone()));
-    let record = recorder.record();
+    let record = recorder.record().await;
     assert_eq!((record.deleted, record.fewest), (vec!["set-1".to_owned()], 2));
 }
 
@@ -298,7 +298,7 @@ async fn what_is_only_observed_is_drained_before_it_is_replaced() {
     let recorder = Recorder::start(world.client.clone(), "rollout-observe").await;
     image(&world, GOOD).await;
     all_run(&world, 2, "good").await;
-    let record = recorder.record();
+    let record = recorder.record().await;
     assert_eq!(record.deleted, ["set-1", "set-0"]);
     assert_eq!((record.fewest, record.ready_when_deleted), (1, vec![]));
 }

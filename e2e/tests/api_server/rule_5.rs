@@ -22,7 +22,7 @@ async fn only_one_is_fresh(name: &str) -> (World, Witness) {
     for ordinal in [1, 2] {
         world.gate_is(ordinal, "False", "Lagging").await;
     }
-    let witness = Witness::start(world.client.clone(), name);
+    let witness = Witness::start(world.client.clone(), name).await;
     until("the witness to see the one that is in", async || {
         ensure!(witness.open() == 1, "{}", witness.open());
         Ok(())
@@ -45,11 +45,11 @@ async fn nobody_returns_below_the_mark(world: &World, witness: &Witness) {
     best_is_at(MARK - 3);
     world.follower(1).asked(5).await.unwrap();
     for pod in ["set-1", "set-2"] {
-        assert_eq!(witness.moves_of(pod), [false; 0], "{pod} was let in against a reference that fell");
+        assert_eq!(witness.moves_of(pod).await, [false; 0], "{pod} was let in against a reference that fell");
     }
     best_is_at(MARK - 2);
     world.gate_is(1, "True", "InSync").await;
-    assert_eq!(witness.moves_of("set-2"), [false; 0]);
+    assert_eq!(witness.moves_of("set-2").await, [false; 0]);
 }
 
 async fn delete(world: &World, pod: &str) {
@@ -109,7 +109,7 @@ async fn the_only_fresh_replica_is_rolled() {
     let behind = Script { tip: Some(150), boot_id: "second".to_owned(), ..Script::default() };
     world.start_follower(0, behind).await;
     nobody_returns_below_the_mark(&world, &witness).await;
-    assert_eq!(witness.moves_of("set-0"), [true], "the new one is behind too");
+    assert_eq!(witness.moves_of("set-0").await, [true], "the new one is behind too");
     world.follower(0).say(|follower| (follower.tip, follower.upstream_tip) = (Some(MARK), Some(MARK)));
     world.gate_is(0, "True", "InSync").await;
 }

@@ -240,10 +240,10 @@ async fn send(
 }
 
 /// Has the server say what it has against an object that cannot be changed into what it is to be, as if it were new: under
-/// a name that no object of a set has, for theirs are without dots.
+/// a name that is longer than any set's may be.
 async fn try_to_make(client: &Client, namespace: &str, wanted: &Wanted) -> Result<(), ApplyError> {
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &wanted.resource);
-    let name = format!("{}.anew", wanted.id.1);
+    let name = format!("{:-<51}anew", wanted.id.1);
     let mut body = wanted.body.clone();
     if let Some(metadata) = body["metadata"].as_object_mut() {
         metadata.remove("uid");
