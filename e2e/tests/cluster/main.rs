@@ -41,18 +41,15 @@ fn main() {
         story("a_replica_is_rebuilt_on_an_empty_volume", rollout::rebuilt),
         story("a_primary_that_lost_its_volume_is_restored_from_its_fleet", restored::from_its_fleet),
         story("volumes_grow_and_no_pod_is_touched", volumes::grown),
-        long(story(
-            "an_operator_of_another_version_takes_over_and_scales_a_fleet",
-            takeover::by_another_version,
-        )),
+        story("an_operator_of_another_version_takes_over_and_scales_a_fleet", takeover::by_another_version),
         long(story("a_fleet_leaves_tidemark_and_serves_all_the_way", leaving::serving_all_the_way)),
         story("an_unreachable_primary_is_named", bad_input::unreachable_primary),
         story("a_wrong_genesis_is_named", bad_input::wrong_genesis),
         story("an_image_that_never_starts_is_named_and_can_be_mended", bad_input::image_never_starts),
         needs_nodes("chaos_an_operator_that_is_killed_again_and_again", chaos::operator),
-        long(needs_nodes("chaos_an_api_server_that_is_killed_again_and_again", chaos::api_server)),
-        long(needs_nodes("chaos_a_kubelet_that_is_killed_again_and_again", chaos::kubelet)),
-        long(needs_nodes("no_right_was_wanting_in_any_story_before", rights::none_was_wanting)),
+        needs_nodes("chaos_an_api_server_that_is_killed_again_and_again", chaos::api_server),
+        needs_nodes("chaos_a_kubelet_that_is_killed_again_and_again", chaos::kubelet),
+        needs_nodes("no_right_was_wanting_in_any_story_before", rights::none_was_wanting),
     ];
     runner::run(stories)
 }
