@@ -57,9 +57,8 @@ bench-operator: cluster-programs ## Measure what the operator costs, on a real A
 	@cargo build --quiet --release -p tidemark-operator -p tidemark-e2e
 	@$(CARGO_TARGET_DIR)/release/tidemark-e2e bench-operator $(FIGURES)
 
-crds: ## Write crds/ and docs/api.md anew from the Rust types
-	@cargo run --quiet -p tidemark-operator -- crd > crds/storereplicasets.yaml.new && mv crds/storereplicasets.yaml.new crds/storereplicasets.yaml
-	@cargo run --quiet -p tidemark-operator -- api-docs > docs/api.md.new && mv docs/api.md.new docs/api.md
+crds: ## Write anew what is made from the Rust types: crds/, docs/api.md, and what the charts have of it
+	@scripts/crds
 
 kustomize: ## Write deploy/kustomize anew from the chart and crds/
 	@scripts/kustomize --write

@@ -10,6 +10,7 @@ mod call;
 pub mod clock;
 mod descriptors;
 pub mod freshness;
+pub mod installed;
 pub mod lease;
 mod link;
 mod lock;

@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use kube::{Client, Config};
 use tidemark_operator::{
-    api,
-    options::{Cli, Command, LogFormat, Options},
+    api, installed,
+    options::{Check, Cli, Command, CrdForm, InUse, LogFormat, Options},
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -19,13 +19,13 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     end_with_the_first_panic();
-    match start() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("tidemark-operator: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let command = Cli::parse().command;
+    // 1 says that sets exist; a question without an answer may be asked again.
+    let failure = if matches!(command, Command::InUse(_)) { ExitCode::from(2) } else { ExitCode::FAILURE };
+    start(command).unwrap_or_else(|error| {
+        eprintln!("tidemark-operator: {error:#}");
+        failure
+    })
 }
 
 /// Nobody goes on with half a state.
@@ -37,30 +37,54 @@ fn end_with_the_first_panic() {
     }));
 }
 
-fn start() -> Result<()> {
-    match Cli::parse().command {
-        Command::Crd => print_crd(),
-        Command::ApiDocs => {
-            print!("{}", api::api_reference());
-            Ok(())
+fn start(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Crd { form } => print!("{}", made_of_crd(form)?),
+        Command::ApiDocs => print!("{}", api::api_reference()),
+        Command::Run(options) => run(*options)?,
+        Command::Check(check) => checked(&check)?,
+        Command::InUse(asked) => return in_use(&asked),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn made_of_crd(form: CrdForm) -> Result<String> {
+    Ok(match form {
+        CrdForm::Definition => api::crd_yaml()?,
+        CrdForm::Template => api::crd_template()?,
+        CrdForm::ValuesSchema => api::values_schema(),
+    })
+}
+
+async fn client() -> Result<Client> {
+    let mut config =
+        Config::infer().await.context("no way to the cluster: run in a pod, or set KUBECONFIG")?;
+    // Every call has its own timeout and its own retry, which re-read what they are about.
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}
+
+#[tokio::main]
+async fn in_use(asked: &InUse) -> Result<ExitCode> {
+    match installed::in_use(&client().await?, &asked.namespaces).await? {
+        sets if sets.is_empty() => Ok(ExitCode::SUCCESS),
+        sets => {
+            eprintln!("{}", installed::why_not_uninstalled(&sets, &asked.release));
+            Ok(ExitCode::FAILURE)
         }
-        Command::Run(options) => run(*options),
     }
 }
 
-fn print_crd() -> Result<()> {
-    print!("{}", api::crd_yaml()?);
+#[tokio::main]
+async fn checked(check: &Check) -> Result<()> {
+    installed::check(&client().await?, check, |found| println!("{found}")).await?;
     Ok(())
 }
 
 #[tokio::main]
 async fn run(options: Options) -> Result<()> {
     log(&options)?;
-    let mut config =
-        Config::infer().await.context("no way to the cluster: run in a pod, or set KUBECONFIG")?;
-    // Every call has its own timeout and its own retry, which re-read what they are about.
-    config.default_retry = false;
-    let client = Client::try_from(config)?;
+    let client = client().await?;
     let token = CancellationToken::new();
     tokio::spawn(cancel_on_signal(token.clone())?);
     tidemark_operator::run(client, options, token).await?;

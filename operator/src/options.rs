@@ -26,9 +26,62 @@ pub enum Command {
     /// Serve the StoreReplicaSets of a cluster until SIGTERM.
     Run(Box<Options>),
     /// Print the CustomResourceDefinition of StoreReplicaSet as YAML.
-    Crd,
+    Crd {
+        /// What is made of it.
+        #[arg(long, value_enum, default_value_t)]
+        form: CrdForm,
+    },
     /// Print the reference of StoreReplicaSet as Markdown.
     ApiDocs,
+    /// Say whether StoreReplicaSets exist, which lose their operator when it is uninstalled: 0 if none does, 1 if some do,
+    /// 2 if that cannot be told.
+    InUse(InUse),
+    /// Check an installed operator: an instance serves, one leads, and the definition is there.
+    Check(Check),
+}
+
+/// What is made of the definition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CrdForm {
+    /// What is applied.
+    #[default]
+    Definition,
+    /// The template of the chart `tidemark-crds`.
+    Template,
+    /// The JSON schema of the values of the chart `store-replica-set`.
+    ValuesSchema,
+}
+
+/// Which StoreReplicaSets depend on the operator.
+#[derive(Args, Clone, Debug)]
+pub struct InUse {
+    /// Look only at this namespace; may be given more than once.
+    #[arg(long = "namespace", value_delimiter = ',')]
+    pub namespaces: Vec<String>,
+
+    /// The Helm release, for what to do about it.
+    #[arg(long, default_value = "tidemark")]
+    pub release: String,
+}
+
+/// What is checked.
+#[derive(Args, Clone, Debug)]
+pub struct Check {
+    /// The admin port of the operator's instances, such as http://tidemark.tidemark-system.svc:8080.
+    #[arg(long, value_name = "URL")]
+    pub admin: http::Uri,
+
+    /// The name of the lease by which one leads.
+    #[arg(long, default_value = LEASE_NAME)]
+    pub lease_name: String,
+
+    /// Its namespace.
+    #[arg(long)]
+    pub lease_namespace: String,
+
+    /// How long to wait for what is not so yet.
+    #[arg(long, default_value = "60s")]
+    pub within: Span,
 }
 
 /// How to run.
@@ -131,10 +184,15 @@ impl Options {
 
     /// The namespaces to serve, each once; None: all of them.
     pub(crate) fn scopes(&self) -> BTreeSet<Option<String>> {
-        let named = self.namespaces.iter().filter(|name| !name.is_empty()).cloned().map(Some);
-        let named: BTreeSet<_> = named.collect();
-        if named.is_empty() { [None].into() } else { named }
+        scopes(&self.namespaces)
     }
+}
+
+/// Each namespace once; None: all of them.
+pub(crate) fn scopes(namespaces: &[String]) -> BTreeSet<Option<String>> {
+    let named = namespaces.iter().filter(|name| !name.is_empty()).cloned().map(Some);
+    let named: BTreeSet<_> = named.collect();
+    if named.is_empty() { [None].into() } else { named }
 }
 
 /// How logs are written.

@@ -9,6 +9,7 @@ PROGRAM_PACKAGES=(
   coredns=./coredns
   etcd=go.etcd.io/etcd/server/v3
   helm=helm.sh/helm/v3/cmd/helm
+  helm-docs=github.com/norwoodj/helm-docs/cmd/helm-docs
   kubeadm=k8s.io/kubernetes/cmd/kubeadm
   local-path-provisioner=github.com/rancher/local-path-provisioner
 )

@@ -18,8 +18,17 @@ pub(crate) struct Installed {
 pub(crate) async fn install(client: &Client, namespace: &str) -> Installed {
     let helm = programs::folder().unwrap().join("helm");
     let namespaces = format!("namespaces={{{namespace}}}");
-    let render =
-        ["template", "--kube-version", "1.34", "--namespace", namespace, "--set", &namespaces, "release"];
+    let render = [
+        "template",
+        "--no-hooks",
+        "--kube-version",
+        "1.34",
+        "--namespace",
+        namespace,
+        "--set",
+        &namespaces,
+        "release",
+    ];
     let chart = programs::checkout().join("charts/tidemark");
     let rendered = programs::run(Command::new(helm).args(render).arg(chart)).unwrap();
     let mut user = None;

@@ -5,6 +5,7 @@ mod boundaries;
 mod by_hand;
 mod caught_up;
 mod chart;
+mod charts;
 mod conditions;
 mod controller;
 mod definition;

@@ -6,6 +6,7 @@
 #![expect(unreachable_pub, reason = "the derived schemas are made of hidden copies of these types")]
 
 mod access;
+mod charts;
 mod crd;
 mod follower;
 mod health;
@@ -20,6 +21,7 @@ mod template;
 mod tls;
 
 pub use access::{DisruptionBudgetSpec, NetworkPolicySpec};
+pub use charts::{crd_template, values_schema};
 pub use crd::{crd, crd_yaml};
 pub use follower::{ChainFormat, FollowerProtocol, FollowerSpec, PullPolicy, SyncMode};
 pub use health::{HealthSpec, Mode};
