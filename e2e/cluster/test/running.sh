@@ -83,7 +83,7 @@ images_resolve_names() {
   work=$(mktemp -d)
   new_root "$work/getent/root"
   add_program "$work/getent/root" "$(command -v getent)"
-  ensure_image "$work/list" getent key /usr/local/bin/getent "$work/getent"
+  ensure_plain_image "$work/list" getent key /usr/local/bin/getent "$work/getent"
   "$here/load-images" "$work/list"
   kubectl run getent --image "$(cut -d' ' -f1 "$work/list")" --restart Never -- hosts kubernetes.default.svc.cluster.local
   kubectl wait pod/getent --for 'jsonpath={.status.phase}=Succeeded' --timeout 30s
