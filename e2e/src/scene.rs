@@ -175,11 +175,30 @@ impl Scene {
     /// # Errors
     /// What the API server says against it.
     pub fn apply_fleet_with(&self, primary: &Primary, patch: &Value) -> Result<()> {
+        self.target.apply(&self.namespace, &self.fleet_to_be(primary, patch)?.to_string())
+    }
+
+    /// Installs the fleet, changed by a JSON merge patch, as a release of `charts/store-replica-set`, without waiting.
+    ///
+    /// # Errors
+    /// What Helm or the API server say against it.
+    pub fn install_fleet_with(&self, primary: &Primary, patch: &Value) -> Result<()> {
+        let values = tempfile::NamedTempFile::new()?;
+        let spec = &self.fleet_to_be(primary, patch)?["spec"];
+        std::fs::write(values.path(), serde_json::json!({ "spec": spec }).to_string())?;
+        let mut helm = self.target.helm()?;
+        helm.args(["upgrade", "--install", SET, "--namespace", &self.namespace]);
+        helm.arg(programs::checkout().join("charts/store-replica-set")).arg("--values").arg(values.path());
+        programs::run(&mut helm)?;
+        Ok(())
+    }
+
+    fn fleet_to_be(&self, primary: &Primary, patch: &Value) -> Result<Value> {
         let image = &self.target.images.follower;
         let values = [("NAMESPACE", self.namespace.as_str()), ("IMAGE", image), ("FORMAT", primary.format())];
         let mut fleet: Value = serde_saphyr::from_str(&Self::manifest("fleet.yaml", &values)?)?;
         merge(&mut fleet, patch);
-        self.target.apply(&self.namespace, &fleet.to_string())
+        Ok(fleet)
     }
 
     /// The text of a manifest with its placeholders filled.

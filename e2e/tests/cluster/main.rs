@@ -6,6 +6,7 @@ mod bad_input;
 mod chaos;
 mod cut;
 mod drain;
+mod helm;
 mod leaving;
 mod pods;
 mod restored;
@@ -43,6 +44,7 @@ fn main() {
         story("volumes_grow_and_no_pod_is_touched", volumes::grown),
         story("an_operator_of_another_version_takes_over_and_scales_a_fleet", takeover::by_another_version),
         long(story("a_fleet_leaves_tidemark_and_serves_all_the_way", leaving::serving_all_the_way)),
+        long(story("a_fleet_outlives_every_change_of_its_operators_release", helm::all_that_it_does)),
         story("an_unreachable_primary_is_named", bad_input::unreachable_primary),
         story("a_wrong_genesis_is_named", bad_input::wrong_genesis),
         story("an_image_that_never_starts_is_named_and_can_be_mended", bad_input::image_never_starts),
