@@ -1,9 +1,10 @@
-//! Where the Kubernetes programs are that `make cluster-programs` built.
+//! Where the programs are that `e2e/cluster/build-programs` builds.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,17 +15,27 @@ pub fn checkout() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// The folder of the built programs, which are built first if that was not done yet.
+/// The folder of the local cluster's programs and Helm, which are built first if that was not done yet.
 ///
 /// # Errors
 /// If they cannot be built.
 pub fn folder() -> Result<PathBuf> {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    if let Some(folder) = FOLDER.get() {
+    module("programs")
+}
+
+/// The same for the programs of any Go module in `e2e/cluster`.
+///
+/// # Errors
+/// If they cannot be built.
+pub fn module(name: &'static str) -> Result<PathBuf> {
+    static FOLDERS: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(folder) = folders.get(name) {
         return Ok(folder.clone());
     }
-    let folder = PathBuf::from(run_script("build-programs", &[])?.trim());
-    Ok(FOLDER.get_or_init(|| folder).clone())
+    let folder = PathBuf::from(run_script("build-programs", &[name])?.trim());
+    folders.insert(name, folder.clone());
+    Ok(folder)
 }
 
 /// Runs a script of `e2e/cluster` and returns what it printed.

@@ -1,20 +1,37 @@
 # shellcheck shell=bash
-# Owns where the built programs of the cluster are, and the key that tells one build of them from another.
+# Owns where the built programs are, and the key that tells one build of them from another.
 
-PROGRAMS_SOURCE=$CLUSTER_DIR/programs
 BUILD_FLAGS=(-trimpath)
-KUBE_NAMES=(kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubelet kubectl)
-PROGRAM_PACKAGES=(
-  kube=./kube
-  coredns=./coredns
-  etcd=go.etcd.io/etcd/server/v3
-  helm=helm.sh/helm/v3/cmd/helm
-  helm-docs=github.com/norwoodj/helm-docs/cmd/helm-docs
-  kubeadm=k8s.io/kubernetes/cmd/kubeadm
-  local-path-provisioner=github.com/rancher/local-path-provisioner
-)
 # Every Kubernetes program reports the version that these flags give it.
 VERSION_PACKAGES=(k8s.io/component-base/version k8s.io/client-go/pkg/version)
+
+# choose_module NAME: one of the Go modules here, which are apart since each needs other versions of the same libraries.
+choose_module() {
+  PROGRAMS_MODULE=$1
+  PROGRAMS_SOURCE=$CLUSTER_DIR/$1
+  # Names that the program kube is called by.
+  KUBE_NAMES=()
+  case $1 in
+    programs) # the local cluster's, and Helm
+      KUBE_NAMES=(kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubelet kubectl)
+      PROGRAM_PACKAGES=(
+        kube=./kube
+        coredns=./coredns
+        etcd=go.etcd.io/etcd/server/v3
+        helm=helm.sh/helm/v3/cmd/helm
+        helm-docs=github.com/norwoodj/helm-docs/cmd/helm-docs
+        kubeadm=k8s.io/kubernetes/cmd/kubeadm
+        local-path-provisioner=github.com/rancher/local-path-provisioner
+      )
+      ;;
+    health) # tells how GitOps engines read an object
+      PROGRAM_PACKAGES=(health=.)
+      ;;
+    *) die "there are no programs named $1: choose programs or health" ;;
+  esac
+}
+
+choose_module programs
 
 program_ldflags() {
   local package minor=${KUBERNETES_VERSION#*.}
@@ -28,8 +45,9 @@ program_ldflags() {
 programs_key() {
   (
     cd "$PROGRAMS_SOURCE" || exit
+    shopt -s nullglob
     { go env GOVERSION GOARCH && echo "${BUILD_FLAGS[@]}" && program_ldflags && cat go.mod go.sum ./*.go ./*/*.go; } | sha256sum | cut -c1-16
   )
 }
 
-programs_dir() { echo "$CACHE_DIR/programs/$(programs_key)"; }
+programs_dir() { echo "$CACHE_DIR/$PROGRAMS_MODULE/$(programs_key)"; }

@@ -1,23 +1,27 @@
 //! The operator against a real kube-apiserver and etcd, with scripted followers and a kubelet of the tests' own.
 #![expect(clippy::unwrap_used, reason = "a test ends where it finds what it did not expect")]
 
+mod applied;
 mod boundaries;
 mod by_hand;
 mod caught_up;
 mod chart;
 mod charts;
+mod clients;
 mod conditions;
 mod controller;
 mod definition;
 mod field;
 mod garbage;
 mod gates;
+mod health;
 mod kubelet;
 mod leader;
 mod limited;
 mod limits;
 mod live;
 mod objects;
+mod orders;
 mod ownership;
 mod page;
 mod pod_templates;

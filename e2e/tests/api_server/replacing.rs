@@ -22,10 +22,10 @@ use crate::{
     world::{World, until},
 };
 
-const GOOD: &str = "tidemark.local/follower:good";
+pub(crate) const GOOD: &str = "tidemark.local/follower:good";
 
 /// A world whose pods come and go, with all of these replicas in sync.
-async fn fleet(name: &str, replicas: u32, change: impl FnOnce(&mut Value)) -> (World, Controller) {
+pub(crate) async fn fleet(name: &str, replicas: u32, change: impl FnOnce(&mut Value)) -> (World, Controller) {
     let world = World::new(name).await;
     let controller = Controller::start(world.client.clone(), name);
     let mut spec = world.spec();
@@ -45,7 +45,7 @@ async fn fleet(name: &str, replicas: u32, change: impl FnOnce(&mut Value)) -> (W
     (world, controller)
 }
 
-async fn image(world: &World, image: &str) {
+pub(crate) async fn image(world: &World, image: &str) {
     world.change(json!({ "follower": { "image": image } })).await;
 }
 
@@ -54,7 +54,7 @@ fn is_true(pod: &Pod, type_: &str) -> bool {
 }
 
 /// Waits until there are as many pods, all with this image and all Ready.
-async fn all_run(world: &World, replicas: u32, image: &str) {
+pub(crate) async fn all_run(world: &World, replicas: u32, image: &str) {
     until(&format!("{replicas} replicas of {image} to serve"), async || {
         let pods = world.api::<Pod>().list(&ListParams::default()).await?.items;
         let seen: Vec<_> =

@@ -94,6 +94,11 @@ impl World {
     /// The same on the API server of this client, and nobody who judges.
     pub(crate) async fn without_operator(client: Client, name: &str) -> Self {
         install(&client).await.unwrap();
+        Self::bare(client, name).await
+    }
+
+    /// The same where nobody has installed the definition either.
+    pub(crate) async fn bare(client: Client, name: &str) -> Self {
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         let namespace = Namespace { metadata, ..Namespace::default() };

@@ -43,8 +43,15 @@ pub(super) fn status(
     let observed_generation = if paused { before.observed_generation } else { generation };
     let Some(snapshot) = snapshot else {
         let mut findings = dated(of_objects(set, outcome, &[]), &before.conditions, generation, now);
-        // Nobody has looked at the pods yet, so what they decide is left as it was.
-        findings.retain(|condition| condition.type_ == "Accepted" || condition.type_ == "Stalled");
+        // Nobody has looked at the pods yet, so what they decide is left as it was. But of a spec that is newly followed it
+        // must not be left open whether there is still something to do: kstatus takes silence for done.
+        let is_new = before.observed_generation != generation
+            || !before.conditions.iter().any(|old| old.type_ == "Reconciling");
+        findings.retain(|condition| match condition.type_.as_str() {
+            "Accepted" | "Stalled" => true,
+            "Reconciling" => is_new,
+            _ => false,
+        });
         keep(&mut findings, &before.conditions, outcome);
         let kept = before.conditions.iter().filter(|old| !findings.iter().any(|new| new.type_ == old.type_));
         let conditions = findings.iter().chain(kept).cloned().collect();
@@ -401,5 +408,19 @@ mod tests {
         let next = status(&judged, &done(), None, Timestamp::UNIX_EPOCH);
         assert_eq!((next.replicas, next.ready_replicas), (2, 2));
         assert_eq!(condition(&next, "Ready"), ("True".to_owned(), "EnoughReplicasServe".to_owned()));
+    }
+
+    #[test]
+    fn a_spec_that_is_newly_followed_is_not_done_before_anybody_looked() {
+        let making = || applied(json!({ "observedGeneration": 4 }));
+        let reconciling = ("True".to_owned(), "RollingOut".to_owned());
+        let mut set = set(1);
+        let first = status(&set, &making(), None, Timestamp::UNIX_EPOCH);
+        assert_eq!(first.observed_generation, Some(3));
+        assert_eq!(condition(&first, "Reconciling"), reconciling);
+        set.status = Some(status(&set, &done(), Some(&pods([true, true])), Timestamp::UNIX_EPOCH));
+        set.metadata.generation = Some(4);
+        let changed = status(&set, &making(), None, Timestamp::UNIX_EPOCH);
+        assert_eq!(condition(&changed, "Reconciling"), reconciling);
     }
 }
