@@ -24,6 +24,7 @@ mod objects;
 mod orders;
 mod ownership;
 mod page;
+mod permissions;
 mod pod_templates;
 mod primary;
 mod recorder;

@@ -14,6 +14,7 @@ mod rights;
 mod rollout;
 mod runner;
 mod takeover;
+mod tutorial;
 mod volumes;
 
 use runner::{Story, long, needs_nodes, shared, story};
@@ -45,6 +46,7 @@ fn main() {
         story("an_operator_of_another_version_takes_over_and_scales_a_fleet", takeover::by_another_version),
         long(story("a_fleet_leaves_tidemark_and_serves_all_the_way", leaving::serving_all_the_way)),
         long(story("a_fleet_outlives_every_change_of_its_operators_release", helm::all_that_it_does)),
+        long(needs_nodes("the_tutorial_is_true", tutorial::as_it_stands)),
         story("an_unreachable_primary_is_named", bad_input::unreachable_primary),
         story("a_wrong_genesis_is_named", bad_input::wrong_genesis),
         story("an_image_that_never_starts_is_named_and_can_be_mended", bad_input::image_never_starts),
