@@ -21,6 +21,7 @@ use super::{
     policy::FleetSpec,
     primary::Primaries,
     roster::{Claim, SeenClaim, set_of},
+    secrets::Secrets,
     snapshot::Snapshot,
     state::{Intents, Pods},
 };
@@ -60,8 +61,9 @@ impl Shared {
         token: CancellationToken,
     ) -> Arc<Self> {
         let allow_loopback = options.allow_loopback_primaries;
+        let secrets = Secrets::new(client.clone(), Arc::clone(&metrics)).into();
         Arc::new(Self {
-            primaries: Primaries::new(client.clone(), allow_loopback, clock, Arc::clone(&metrics)),
+            primaries: Primaries::new(secrets, allow_loopback, clock, Arc::clone(&metrics)),
             announcer: Announcer::start(client.clone(), leadership.clone(), Arc::clone(&metrics), token),
             clock,
             permits: Permits::new(options.gate_writes),

@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use tidemark_judge::{Genesis, Mode, PodName, Policy};
 
-use super::{
-    ask::Protocol,
-    hashes,
-    primary::{PrimaryAt, TlsSecrets},
-};
+use super::{ask::Protocol, hashes, primary::PrimaryAt, secrets::TlsSecrets};
 use crate::{
     aim::Aim,
     api::{self, FollowerProtocol, HealthSpec, PrimarySpec, StoreReplicaSet},
@@ -70,6 +66,7 @@ fn primary_at(namespace: Option<&str>, primary: &PrimarySpec) -> PrimaryAt {
     let url = seen_from(namespace, &primary.url);
     let named = primary.tls.clone().unwrap_or_default();
     let tls = url.starts_with("https://").then(|| TlsSecrets {
+        field: "spec.primary.tls",
         namespace: namespace.unwrap_or_default().to_owned(),
         ca_secret: named.ca_secret,
         client_secret: named.client_secret,

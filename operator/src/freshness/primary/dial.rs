@@ -11,11 +11,13 @@ use futures::future::BoxFuture;
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, lookup_host};
-use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 use tower::{Service, service_fn};
 
-use super::{super::ask::LONGEST_ANSWER, tls::Tls};
+use super::super::{
+    ask::LONGEST_ANSWER,
+    tls::{Stream, Tls},
+};
 use crate::{aim::is_local, link::Dial};
 
 /// Which primary, and how it is spoken to: one is asked once, however many sets name it.
@@ -54,9 +56,6 @@ impl Dial for Route {
         self.way.tls.is_some()
     }
 }
-
-/// A connection, over TLS or not.
-pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 impl Dialer {
     /// What connects along `way`, for a client that may read whole blocks.

@@ -7,8 +7,6 @@ mod asking;
 mod backoff;
 mod dial;
 mod observer;
-mod secrets;
-mod tls;
 mod wants;
 
 use std::{
@@ -17,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use kube::Client;
 use tidemark_judge::{BlockNumber, Sample};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -27,9 +24,9 @@ pub(super) use observer::Observer;
 use self::{
     asking::Asking,
     dial::{Dialer, Way},
-    secrets::Secrets,
     wants::{Want, Wants},
 };
+use super::secrets::{Secrets, TlsSecrets};
 use crate::{clock::Clock, lock::lock, metrics::Metrics};
 
 /// Which primary a set means, and which Secrets it is reached with.
@@ -39,19 +36,6 @@ pub struct PrimaryAt {
     pub url: String,
     /// None for http.
     pub tls: Option<TlsSecrets>,
-}
-
-/// How https is spoken.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TlsSecrets {
-    /// Where the Secrets are.
-    pub namespace: String,
-    /// The Secret with `ca.crt`; None: what this image trusts.
-    pub ca_secret: Option<String>,
-    /// The Secret with `tls.crt` and `tls.key`; None: no certificate is shown.
-    pub client_secret: Option<String>,
-    /// The name the primary's certificate must be of; None: the host of the URL.
-    pub server_name: Option<String>,
 }
 
 /// What is known of a primary.
@@ -76,7 +60,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Primaries {
     entries: Mutex<(u64, BTreeMap<Way, Entry>)>,
-    secrets: Secrets,
+    secrets: Arc<Secrets>,
     dialer: Dialer,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -94,12 +78,11 @@ struct Subscription {
 
 impl Primaries {
     pub(super) fn new(
-        client: Client,
+        secrets: Arc<Secrets>,
         allow_loopback: bool,
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        let secrets = Secrets::new(client, Arc::clone(&metrics));
         let dialer = Dialer { allow_loopback };
         Arc::new(Self { entries: Mutex::new((0, BTreeMap::new())), secrets, dialer, clock, metrics })
     }
@@ -162,11 +145,13 @@ impl Drop for Subscription {
 mod tests {
     use std::{sync::Arc, time::Duration};
 
-    use super::{Observer, Primaries, PrimaryAt, lock};
+    use super::{Observer, Primaries, PrimaryAt, Secrets, lock};
     use crate::{clock::Clock, metrics::Metrics};
 
     fn primaries() -> Arc<Primaries> {
-        Primaries::new(crate::testing::nobody(), true, Clock::start(), Metrics::new().into())
+        let metrics = Arc::new(Metrics::new());
+        let secrets = Secrets::new(crate::testing::nobody(), Arc::clone(&metrics));
+        Primaries::new(secrets.into(), true, Clock::start(), metrics)
     }
 
     fn at() -> PrimaryAt {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tidemark_judge::BlockNumber;
 
-use super::{Primaries, PrimaryAt, Seen, Subscription, dial::Way, secrets::Watched};
+use super::{super::secrets::Watched, Primaries, PrimaryAt, Seen, Subscription, dial::Way};
 use crate::wait::or_never;
 
 /// Watches a primary; dropping it ends the interest.

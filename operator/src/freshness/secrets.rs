@@ -1,4 +1,4 @@
-//! Reads the Secrets that a primary is reached with, and reads them again, so that what is rotated needs no restart.
+//! Reads the Secrets that stores are reached with, and reads them again, so that what is rotated needs no restart.
 
 use std::{
     collections::BTreeMap,
@@ -12,10 +12,7 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{
-    TlsSecrets,
-    tls::{Material, Tls, TlsError},
-};
+use super::tls::{Material, Tls, TlsError};
 use crate::{
     call::{self, CallError},
     lock::lock,
@@ -32,6 +29,21 @@ const AUTHORITIES: &str = "ca.crt";
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 
+/// How TLS is spoken to a store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TlsSecrets {
+    /// The field of the spec that says so.
+    pub field: &'static str,
+    /// Where the Secrets are.
+    pub namespace: String,
+    /// The Secret with `ca.crt`; None: what this image trusts.
+    pub ca_secret: Option<String>,
+    /// The Secret with `tls.crt` and `tls.key`; None: no certificate is shown.
+    pub client_secret: Option<String>,
+    /// The name the store's certificate must be of; None: the host of its URL.
+    pub server_name: Option<String>,
+}
+
 /// What is known of some Secrets.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
@@ -41,7 +53,7 @@ pub(super) struct Known {
     pub(super) error: Option<String>,
 }
 
-/// Why there is no way to a primary.
+/// Why there is no way to a store.
 #[derive(Debug, thiserror::Error)]
 enum SecretError {
     #[error("Secret {0} cannot be read: no answer of the API server within 10 s")]
@@ -51,16 +63,18 @@ enum SecretError {
          its ServiceAccount `get` on it"
     )]
     Forbidden(String),
-    #[error("Secret {0} does not exist: create it, or correct spec.primary.tls")]
-    Missing(String),
+    #[error("Secret {0} does not exist: create it, or correct {1}")]
+    Missing(String, &'static str),
     #[error("Secret {0} cannot be read: {1}")]
     Failed(String, CallError),
-    #[error("Secret {0} has no key {1}: add it, in PEM")]
+    #[error("Secret {0} has no key {1}: add it, in PEM, or name another Secret")]
     NoKey(String, &'static str),
     #[error("key {1} of Secret {0} {2}")]
     Malformed(String, &'static str, String),
-    #[error(transparent)]
-    Other(TlsError),
+    #[error("this image trusts no certificate authority: name one in {0}.caSecret")]
+    NoAuthorities(&'static str),
+    #[error("TLS cannot be spoken: {0}")]
+    Other(String),
 }
 
 /// All Secrets that are read, each combination once for all sets that name it.
@@ -147,7 +161,7 @@ impl Reader {
     }
 
     async fn read(&self) -> Result<Tls, SecretError> {
-        let TlsSecrets { namespace, ca_secret, client_secret, server_name } = &self.named;
+        let TlsSecrets { field: _, namespace, ca_secret, client_secret, server_name } = &self.named;
         let mut material = Material { server_name: server_name.clone(), ..Material::default() };
         if let Some(name) = ca_secret {
             material.authorities =
@@ -166,7 +180,7 @@ impl Reader {
         call::within(call::LONGEST, secrets.get(name)).await.map_err(|error| match (&error, error.code()) {
             (CallError::Slow(_), _) => SecretError::Late(at()),
             (_, Some(403)) => SecretError::Forbidden(at()),
-            (_, Some(404)) => SecretError::Missing(at()),
+            (_, Some(404)) => SecretError::Missing(at(), self.named.field),
             _ => SecretError::Failed(at(), error),
         })
     }
@@ -179,7 +193,8 @@ impl Reader {
                 SecretError::Malformed(of(&self.named.client_secret), CERTIFICATE, why)
             }
             TlsError::Key(why) => SecretError::Malformed(of(&self.named.client_secret), KEY, why),
-            TlsError::NoAuthorities => SecretError::Other(error),
+            TlsError::NoAuthorities => SecretError::NoAuthorities(self.named.field),
+            TlsError::Provider(why) => SecretError::Other(why),
         }
     }
 }
@@ -207,7 +222,7 @@ fn take(known: &mut Known, read: Result<Tls, SecretError>) -> bool {
             let error = Some(error.to_string());
             let news = known.error != error;
             if news {
-                tracing::warn!(error = error.as_deref(), "a primary cannot be reached as its set asks");
+                tracing::warn!(error = error.as_deref(), "a store cannot be reached as its set asks");
                 known.error = error;
             }
             news

@@ -9,8 +9,12 @@ use rustls::{
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::either::Either;
 
-/// What is shown to a primary, and whom it must prove to be. Two of the same content are equal.
+/// A connection, over TLS or not.
+pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+/// What is shown to a store, and whom it must prove to be. Two of the same content are equal.
 #[derive(Clone)]
 pub(super) struct Tls {
     fingerprint: [u8; 32],
@@ -42,8 +46,11 @@ pub(super) enum TlsError {
     #[error("{0}")]
     Key(String),
     /// The image trusts nobody.
-    #[error("this image trusts no certificate authority: name one in spec.primary.tls.caSecret")]
+    #[error("this image trusts no certificate authority")]
     NoAuthorities,
+    /// Of no part, but of what this program speaks TLS with.
+    #[error("{0}")]
+    Provider(String),
 }
 
 impl Tls {
@@ -55,7 +62,7 @@ impl Tls {
         };
         let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Key(error.to_string()))?
+            .map_err(|error| TlsError::Provider(error.to_string()))?
             .with_root_certificates(authorities);
         let mut config = match &material.identity {
             Some((chain, key)) => builder
