@@ -67,6 +67,8 @@ pub struct Script {
     pub chatter: usize,
     /// What it does with connections.
     pub manners: Manners,
+    /// What it shows over TLS; None: it speaks without. A change ends connections, as one of manners does.
+    pub tls: Option<ServerTls>,
 }
 
 impl Default for Script {
@@ -86,6 +88,7 @@ impl Default for Script {
             padding: 0,
             chatter: 0,
             manners: Manners::Honest,
+            tls: None,
         }
     }
 }
@@ -97,7 +100,6 @@ pub struct Scripted {
     script: Arc<Mutex<Script>>,
     asked: watch::Receiver<u64>,
     counts: Arc<Counts>,
-    scheme: &'static str,
     server: JoinHandle<()>,
 }
 
@@ -114,32 +116,19 @@ impl Scripted {
     /// # Errors
     /// If the address is not to be had.
     pub async fn start(script: Script) -> Result<Self> {
-        Self::listen(script, None).await
-    }
-
-    /// Starts a store that speaks TLS.
-    ///
-    /// # Errors
-    /// If the address is not to be had.
-    pub async fn start_tls(script: Script, tls: ServerTls) -> Result<Self> {
-        Self::listen(script, Some(tls)).await
-    }
-
-    async fn listen(script: Script, tls: Option<ServerTls>) -> Result<Self> {
         let (address, listener) = loopback::listen(PORT)?;
         let listener = TcpListener::from_std(listener)?;
         let script = Arc::new(Mutex::new(script));
         let (count, asked) = watch::channel(0);
         let counts = Arc::<Counts>::default();
-        let scheme = if tls.is_some() { "https" } else { "http" };
         let answers = Answers { script: Arc::clone(&script), count, counts: Arc::clone(&counts) };
-        let lines = line::accept(listener, Arc::clone(&script), Arc::clone(&counts), tls);
+        let lines = line::accept(listener, Arc::clone(&script), Arc::clone(&counts));
         let serving = Server::builder()
             .add_service(ReplicaServer::new(answers.clone()))
             .add_service(ApiServer::new(answers))
             .serve_with_incoming(lines);
         let server = tokio::spawn(async move { serving.await.expect("a listener that was bound serves") });
-        Ok(Self { address, script, asked, counts, scheme, server })
+        Ok(Self { address, script, asked, counts, server })
     }
 
     /// Where it listens.
@@ -151,7 +140,8 @@ impl Scripted {
     /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("{}://{}:{PORT}", self.scheme, self.address)
+        let scheme = if lock(&self.script).tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}:{PORT}", self.address)
     }
 
     /// How often it has been asked for its tip.

@@ -17,6 +17,7 @@ mod lock;
 pub mod metrics;
 pub mod names;
 pub mod options;
+mod over_tls;
 mod patience;
 pub mod queue;
 pub mod reconcile;

@@ -30,6 +30,8 @@ pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 pub const REBUILD: &str = "tidemark.dev/rebuild";
 /// The label in which the StatefulSet's controller says from which revision of the template a pod was made.
 pub const REVISION_LABEL: &str = "controller-revision-hash";
+/// The annotation in which a pod says how it is asked over TLS; without it, it is asked without.
+pub const FOLLOWER_TLS: &str = "tidemark.dev/follower-tls";
 /// The annotation of a set with which its owner stops reconciling, and never judging: `"true"`.
 pub const PAUSED: &str = "tidemark.dev/paused";
 

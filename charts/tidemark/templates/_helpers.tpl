@@ -109,7 +109,7 @@ tolerations: {{- toYaml . | nindent 2 }}
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
 {{- with .Values.tlsSecrets }}
-# What spec.primary.tls names.
+# What spec.primary.tls and spec.follower.tls name.
 - apiGroups: [""]
   resources: [secrets]
   resourceNames: {{- toYaml . | nindent 4 }}

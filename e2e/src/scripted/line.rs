@@ -1,7 +1,7 @@
 //! The connections of a scripted store: over TLS or not, and as ill-mannered as a test wants them.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     sync::{Arc, Mutex, atomic::Ordering},
     task::{Context, Poll},
@@ -75,6 +75,18 @@ impl ServerTls {
     }
 }
 
+impl PartialEq for ServerTls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("ServerTls")
+    }
+}
+
 type Socket = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// One connection of a store that is honest.
@@ -82,6 +94,7 @@ pub(super) struct Line {
     socket: Socket,
     script: Arc<Mutex<Script>>,
     counts: Arc<Counts>,
+    tls: Option<ServerTls>,
 }
 
 /// The connections that are to be served.
@@ -89,7 +102,6 @@ pub(super) fn accept(
     listener: TcpListener,
     script: Arc<Mutex<Script>>,
     counts: Arc<Counts>,
-    tls: Option<ServerTls>,
 ) -> impl Stream<Item = io::Result<Line>> {
     let (lines, served) = mpsc::channel(16);
     tokio::spawn(async move {
@@ -101,16 +113,15 @@ pub(super) fn accept(
                     Err(_) => continue,
                 },
             };
-            let (script, counts, tls, lines) =
-                (Arc::clone(&script), Arc::clone(&counts), tls.clone(), lines.clone());
+            let (script, counts, lines) = (Arc::clone(&script), Arc::clone(&counts), lines.clone());
             tokio::spawn(async move {
-                let manners = lock(&script).manners;
+                let Script { manners, tls, .. } = lock(&script).clone();
                 if manners != Manners::Honest {
                     return misbehave(manners, socket).await;
                 }
-                if let Ok(socket) = shake(socket, tls).await {
+                if let Ok(socket) = shake(socket, tls.clone()).await {
                     // Nobody serves any more once the store is dropped.
-                    let _ = lines.send(Line { socket, script, counts }).await;
+                    let _ = lines.send(Line { socket, script, counts, tls }).await;
                 }
             });
         }
@@ -146,8 +157,9 @@ async fn misbehave(manners: Manners, mut socket: TcpStream) {
 
 impl Line {
     fn still_honest(&self) -> io::Result<()> {
-        let manners = lock(&self.script).manners;
-        if manners == Manners::Honest { Ok(()) } else { Err(io::ErrorKind::ConnectionReset.into()) }
+        let script = lock(&self.script);
+        let same = script.manners == Manners::Honest && script.tls == self.tls;
+        if same { Ok(()) } else { Err(io::ErrorKind::ConnectionReset.into()) }
     }
 }
 

@@ -23,7 +23,7 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
-use tidemark_e2e::scripted::{Script, Scripted};
+use tidemark_e2e::scripted::{Script, Scripted, ServerTls};
 use tidemark_operator::names::REVISION_LABEL;
 use tokio::task::JoinHandle;
 
@@ -43,6 +43,8 @@ struct State {
     followers: Mutex<BTreeMap<String, (String, Scripted)>>,
     tip: Mutex<u32>,
     images: Mutex<BTreeMap<String, String>>,
+    /// What those show whose pods say that they serve over TLS.
+    tls: Mutex<Option<ServerTls>>,
 }
 
 impl Drop for Controller {
@@ -59,6 +61,7 @@ impl Controller {
             followers: Mutex::default(),
             tip: Mutex::new(100),
             images: Mutex::default(),
+            tls: Mutex::default(),
         });
         let running = tokio::spawn(Arc::clone(&state).run());
         Self { running, state }
@@ -73,6 +76,11 @@ impl Controller {
                 follower.say(|script| script.tip = Some(tip));
             }
         }
+    }
+
+    /// What followers show that are started from now on with flags for TLS.
+    pub(crate) fn show(&self, tls: ServerTls) {
+        *lock(&self.state.tls) = Some(tls);
     }
 
     pub(crate) fn say(&self, pod: &str, change: impl FnOnce(&mut Script)) {
@@ -175,10 +183,13 @@ impl State {
         if lock(&self.followers).get(&name).is_some_and(|(of, _)| *of == uid) {
             return Ok(());
         }
-        let image = pod.spec.as_ref().and_then(|spec| spec.containers[0].image.clone()).unwrap_or_default();
+        let container = pod.spec.as_ref().map(|spec| spec.containers[0].clone()).unwrap_or_default();
+        let image = container.image.unwrap_or_default();
+        let secure = container.args.iter().flatten().any(|arg| arg.starts_with("--tls-cert="));
+        let tls = lock(&self.tls).clone().filter(|_| secure);
         let tip = if image.contains("behind") { 1 } else { *lock(&self.tip) };
         let script =
-            Script { tip: Some(tip), pod_uid: uid.clone(), boot_id: uid.clone(), ..Script::default() };
+            Script { tip: Some(tip), pod_uid: uid.clone(), boot_id: uid.clone(), tls, ..Script::default() };
         let follower = Scripted::start(script).await?;
         let state = if image.contains("crash") {
             json!({ "waiting": { "reason": "CrashLoopBackOff", "message": "back-off" } })

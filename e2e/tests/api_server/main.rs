@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it finds what it did not expect")]
 
 mod applied;
+mod authority;
 mod boundaries;
 mod by_hand;
 mod caught_up;
@@ -12,6 +13,7 @@ mod conditions;
 mod controller;
 mod definition;
 mod field;
+mod follower_tls;
 mod garbage;
 mod gates;
 mod health;

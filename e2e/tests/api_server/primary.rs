@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 use tidemark_e2e::scripted::{Script, Scripted, ServerTls};
 
-use crate::world::{World, set};
+use crate::{
+    authority::Authority,
+    world::{World, set},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_is_asked_once_for_all_sets_that_name_it() {
@@ -63,42 +65,7 @@ async fn a_fallback_is_for_followers_and_its_tip_is_not_the_primarys() {
     world.gate_is(0, "True", "InSync").await;
 }
 
-/// An authority, and what it issues.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    /// A certificate of `name`, and its key.
-    fn issue(&self, name: &str) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let certificate =
-            CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.0).unwrap();
-        (certificate.pem(), key.serialize_pem())
-    }
-}
-
 impl World {
-    async fn put_secret(&self, name: &str, content: &[(&str, &str)]) {
-        let data =
-            content.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())));
-        let secret = Secret {
-            metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
-            data: Some(data.collect()),
-            ..Secret::default()
-        };
-        let apply = PatchParams::apply("tests").force();
-        self.api::<Secret>().patch(name, &apply, &Patch::Apply(secret)).await.unwrap();
-    }
-
     /// A set of two whose primary is `url`, reached with `tls`.
     async fn create_secure(&mut self, url: &str, tls: Value) {
         let mut spec = self.spec();
@@ -116,18 +83,19 @@ async fn a_primary_is_reached_over_tls_with_what_secrets_hold_as_soon_as_they_do
     let (certificate, key) = authority.issue("primary.chain.svc");
     let (client, client_key) = authority.issue("operator");
     let tls = ServerTls::new(&certificate, &key, Some(&authority.pem())).unwrap();
-    let primary = Scripted::start_tls(Script { tip: Some(100), ..Script::default() }, tls).await.unwrap();
+    let script = Script { tip: Some(100), tls: Some(tls), ..Script::default() };
+    let primary = Scripted::start(script).await.unwrap();
     let mut world = World::new("tls").await;
     let tls = json!({ "caSecret": "ca", "clientSecret": "client", "serverName": "primary.chain.svc" });
     world.create_secure(&primary.url(), tls).await;
     let told = world.condition_is("ObservationDegraded", "True", "PrimarySecret").await;
     assert!(told.contains("Secret tls/ca does not exist"), "{told}");
     world.put_secret("ca", &[("other.crt", "")]).await;
-    world.secret_trouble("Secret tls/ca has no key ca.crt").await;
+    world.primary_secret("Secret tls/ca has no key ca.crt").await;
     world.put_secret("ca", &[("ca.crt", "nonsense")]).await;
-    world.secret_trouble("Secret tls/client does not exist").await;
+    world.primary_secret("Secret tls/client does not exist").await;
     world.put_secret("client", &[("tls.crt", &client), ("tls.key", &client_key)]).await;
-    world.secret_trouble("key ca.crt of Secret tls/ca holds no certificate in PEM").await;
+    world.primary_secret("key ca.crt of Secret tls/ca holds no certificate in PEM").await;
     world.put_secret("ca", &[("ca.crt", &other.pem())]).await;
     world.condition_is("ObservationDegraded", "True", "PrimarySilent").await;
     assert_eq!(primary.times_asked(), 0, "its certificate is of an authority that is not trusted");
@@ -137,19 +105,14 @@ async fn a_primary_is_reached_over_tls_with_what_secrets_hold_as_soon_as_they_do
     world.condition_is("ObservationDegraded", "False", "Observed").await;
     // What was good stays in use.
     world.api::<Secret>().delete("client", &DeleteParams::default()).await.unwrap();
-    world.secret_trouble("Secret tls/client does not exist").await;
+    world.primary_secret("Secret tls/client does not exist").await;
     primary.asked(3).await.unwrap();
     world.gate_is(1, "True", "InSync").await;
 }
 
 impl World {
-    /// Waits until the condition says so; what was read before is used for a while.
-    async fn secret_trouble(&self, words: &str) {
-        let look = async || {
-            let message = self.condition_is("ObservationDegraded", "True", "PrimarySecret").await;
-            anyhow::ensure!(message.contains(words), "{message}");
-            Ok(())
-        };
-        tidemark_e2e::wait::until(words, Duration::from_secs(90), look).await.unwrap();
+    /// Waits until the condition tells these words of a Secret.
+    async fn primary_secret(&self, words: &str) {
+        self.secret_trouble("PrimarySecret", words).await;
     }
 }

@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{FollowerTls, Span};
 
 /// The follower's container.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,10 +25,19 @@ use super::Span;
         .message("spec.follower.port must not be 57292, where followers serve probes and metrics: choose another port"),
     validation = Rule::new("self.protocol == 'rpc-status' || !has(self.args) || \
             self.args.all(arg, !arg.matches('^--(upstream|upstream-ca|upstream-client-cert|upstream-client-key|upstream-server-name|\
-data-dir|listen|admin-listen|format|sync|genesis|requests-per-second|shutdown-delay)(=.*)?$'))")
+data-dir|listen|admin-listen|format|sync|genesis|requests-per-second|shutdown-delay|tls-cert|tls-key|tls-client-ca)(=.*)?$'))")
         .message("spec.follower.args must not repeat what the operator sets: use the fields url, fallbackUrls, tls, genesis and \
-                  requestsPerSecond of spec.primary, and port, format, sync and shutdownDelay of spec.follower instead; \
-                  --data-dir and --admin-listen cannot be changed")
+                  requestsPerSecond of spec.primary, and port, format, sync, shutdownDelay and tls of spec.follower instead; \
+                  --data-dir and --admin-listen cannot be changed"),
+    validation = Rule::new("!has(self.tls) || self.protocol == 'rpc-status' || has(self.tls.certSecret)")
+        .message("spec.follower.tls needs certSecret, which followers show to readers: name a Secret of type kubernetes.io/tls, \
+                  or remove tls to serve without TLS"),
+    validation = Rule::new("!has(self.tls) || self.protocol != 'rpc-status' || !(has(self.tls.certSecret) || has(self.tls.clientCaSecret))")
+        .message("spec.follower.tls.certSecret and clientCaSecret have no effect with spec.follower.protocol rpc-status, whose image \
+                  is told by spec.follower.args alone: remove them, and mount their Secrets with spec.podTemplate"),
+    validation = Rule::new("!has(self.tls) || self.protocol != 'rpc-status' || has(self.tls.caSecret)")
+        .message("spec.follower.tls.caSecret is needed with spec.follower.protocol rpc-status: name the Secret whose ca.crt the \
+                  followers' certificates come from, or remove tls to ask them without TLS")
 )]
 pub struct FollowerSpec {
     /// The image, with tag or digest. There is no default.
@@ -83,6 +92,10 @@ pub struct FollowerSpec {
     #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,7}(ms|s|m|h)){1,4}$') && duration(self) >= duration('0s') && duration(self) <= duration('30m')")
         .message("spec.follower.shutdownDelay must be a span of time from 0s to 30m, such as 5s"))]
     pub shutdown_delay: Span,
+
+    /// How followers serve over TLS, and how the operator asks them; unset: without TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<FollowerTls>,
 
     /// What the container asks for and may use; unset: as the namespace's LimitRange says, else whatever the node has.
     #[serde(default)]

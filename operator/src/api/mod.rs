@@ -33,7 +33,7 @@ pub use span::Span;
 pub use status::{Member, StoreReplicaSetStatus};
 pub use storage::{EmptyDir, Retention, StorageSpec};
 pub use template::PodTemplate;
-pub use tls::PrimaryTls;
+pub use tls::{FollowerTls, PrimaryTls};
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};

@@ -10,7 +10,10 @@ use tidemark_wire::{
 };
 use tonic::{Code, Response, Status, body::Body, client::GrpcService, metadata::MetadataMap};
 
-use super::answer::{self, Asked};
+use super::{
+    answer::{self, Asked},
+    tls,
+};
 use crate::clock::Clock;
 
 /// The largest answer that is decoded, in bytes; an honest one has a few hundred.
@@ -77,7 +80,7 @@ impl AskError {
                 Code::Unimplemented => "unimplemented",
                 Code::ResourceExhausted => "exhausted",
                 Code::OutOfRange => "oversized",
-                _ => "error",
+                _ => status.source().and_then(tls::outcome).unwrap_or("error"),
             },
         }
     }

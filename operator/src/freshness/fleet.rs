@@ -24,6 +24,7 @@ use super::{
     sampler::{Answered, Sampler, Target},
     snapshot::{PodFacts, Snapshot},
     state::{Intents, Pods, State},
+    ways::Ways,
 };
 use crate::{names::SetKey, wait::or_never};
 
@@ -59,6 +60,7 @@ pub(super) struct Fleet {
     turn: f64,
     ask_height: Option<BlockNumber>,
     primary: Option<Observer>,
+    ways: Ways,
     samplers: BTreeMap<PodUid, Sampler>,
     /// Some follower is not asked, because too many are.
     short: bool,
@@ -83,6 +85,7 @@ impl Fleet {
             turn: rand::rng().random_range(0.0..1.0),
             ask_height: None,
             primary: None,
+            ways: Ways::default(),
             samplers: BTreeMap::new(),
             short: false,
             answers: mpsc::channel(ANSWERS),
@@ -120,6 +123,7 @@ impl Fleet {
         tokio::select! {
             Some(answered) = self.answers.1.recv() => self.take_answers(answered).await,
             () = or_never(self.primary.as_mut().map(Observer::changed)) => self.take_primary(),
+            () = self.ways.changed() => {}
             changed = self.inputs.pods.changed() => {
                 self.take_pods();
                 return changed.is_ok();
@@ -188,6 +192,7 @@ impl Fleet {
 
     /// One sampler for each process that runs, and none for what does not.
     fn start_samplers(&mut self) {
+        self.ways.keep(&self.state.pods, &self.spec, &self.shared.secrets);
         let wanted: BTreeMap<_, _> = self.state.pods.values().filter_map(|pod| self.target(pod)).collect();
         self.samplers.retain(|uid, sampler| wanted.get(uid) == Some(&sampler.target));
         for (uid, target) in wanted {
@@ -201,10 +206,11 @@ impl Fleet {
 
     /// None while too many followers are asked already.
     fn start_sampler(&mut self, target: Target) -> Option<Sampler> {
+        let way = self.ways.of(&target.line)?;
         let seat = self.shared.seats.take();
         self.short |= seat.is_none();
         let (answers, metrics) = (self.answers.0.clone(), Arc::clone(&self.shared.metrics));
-        let sampler = Sampler::start(target, seat?, answers, self.shared.clock, metrics);
+        let sampler = Sampler::start(target, way, seat?, answers, self.shared.clock, metrics);
         sampler.ask_after(self.wait(), self.ask_height);
         Some(sampler)
     }
@@ -215,6 +221,7 @@ impl Fleet {
             container: pod.container.clone()?,
             address: pod.address?,
             port: self.spec.port,
+            line: pod.line.clone(),
             protocol: self.spec.protocol,
             timeout: self.inputs.spec.borrow().policy.poll_interval.min(LONGEST_ANSWER),
         };
@@ -259,8 +266,19 @@ impl Fleet {
         let foreign = self.state.foreign();
         let failing = self.inputs.failing.borrow_and_update().clone();
         self.shared.metrics.gates_failing(&self.key, failing.len());
-        let snapshot =
-            Snapshot { judgement, pods, since, sights, foreign, failing, primary_error, secret_error };
+        let (follower_secret_error, not_over_tls) = (self.ways.error(), self.state.not_over_tls());
+        let snapshot = Snapshot {
+            judgement,
+            pods,
+            since,
+            sights,
+            foreign,
+            failing,
+            primary_error,
+            secret_error,
+            follower_secret_error,
+            not_over_tls,
+        };
         self.publish(now, snapshot);
     }
 

@@ -40,6 +40,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Shared {
     pub(super) primaries: Arc<Primaries>,
+    pub(super) secrets: Arc<Secrets>,
     pub(super) announcer: Announcer,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
@@ -61,9 +62,11 @@ impl Shared {
         token: CancellationToken,
     ) -> Arc<Self> {
         let allow_loopback = options.allow_loopback_primaries;
-        let secrets = Secrets::new(client.clone(), Arc::clone(&metrics)).into();
+        let secrets = Arc::new(Secrets::new(client.clone(), Arc::clone(&metrics)));
+        let primaries = Primaries::new(Arc::clone(&secrets), allow_loopback, clock, Arc::clone(&metrics));
         Arc::new(Self {
-            primaries: Primaries::new(secrets, allow_loopback, clock, Arc::clone(&metrics)),
+            primaries,
+            secrets,
             announcer: Announcer::start(client.clone(), leadership.clone(), Arc::clone(&metrics), token),
             clock,
             permits: Permits::new(options.gate_writes),

@@ -85,6 +85,8 @@ struct MemberView {
     #[serde(skip_serializing_if = "Option::is_none")]
     sample_age_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    sample_error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     eta_seconds: Option<u64>,
@@ -158,6 +160,7 @@ fn member(verdict: &Verdict, since: Timestamp, sight: &Sight, now: Moment) -> Me
         reference: verdict.reference.map(|tip| tip.0),
         threshold: verdict.threshold,
         sample_age_seconds: sight.sampled_at.map(|at| rounded(now.since(at))),
+        sample_error: sight.unheard.clone(),
         rate: sight.rate.map(|rate| (rate * 100.0).round() / 100.0),
         eta_seconds: sight.eta.map(|eta| eta.as_secs()),
         gate: gate(&sight.gate),

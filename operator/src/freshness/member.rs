@@ -1,14 +1,21 @@
 //! A pod as judging sees it. Pure.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt as _;
 use tidemark_judge::{ContainerId, GateSeen, PodName, PodUid};
 
-use super::trouble::{Trouble, trouble};
-use crate::names::{CONTAINER, GATE, REBUILD, REVISION_LABEL, VOLUME};
+use super::{
+    dial::Line,
+    secrets::TlsSecrets,
+    trouble::{Trouble, trouble},
+};
+use crate::{
+    names::{CONTAINER, FOLLOWER_TLS, GATE, REBUILD, REVISION_LABEL, VOLUME},
+    over_tls::OverTls,
+};
 
 /// What of a pod counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +29,8 @@ pub(super) struct SeenPod {
     /// The claim that holds the data; None when the data goes with the pod.
     pub(super) claim: Option<String>,
     pub(super) address: Option<IpAddr>,
+    /// How it is spoken to.
+    pub(super) line: Line,
     pub(super) container: Option<ContainerId>,
     pub(super) ready: bool,
     pub(super) terminating: bool,
@@ -52,6 +61,7 @@ impl SeenPod {
             resource_version,
             claim: claim(pod),
             address: pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()?.parse().ok()),
+            line: line(pod),
             container: running_container(pod),
             ready: condition(pod, "Ready").is_some_and(|ready| ready.status == "True"),
             terminating: pod.metadata.deletion_timestamp.is_some(),
@@ -66,6 +76,22 @@ impl SeenPod {
                 .map(|changed| changed.0),
             gate_status: gate.map(|gate| gate.status.clone()),
         })
+    }
+}
+
+/// As the template says that the pod was made of, whatever the set says by now.
+fn line(pod: &Pod) -> Line {
+    match OverTls::read(pod.annotations()) {
+        None => Line::Plain,
+        Some(Ok(over_tls)) => {
+            Line::Tls(Arc::new(TlsSecrets::of_followers(&pod.namespace().unwrap_or_default(), over_tls)))
+        }
+        Some(Err(error)) => Line::Unreadable(
+            format!(
+                "its annotation {FOLLOWER_TLS} does not say how it is asked over TLS ({error}): delete the pod"
+            )
+            .into(),
+        ),
     }
 }
 
@@ -104,7 +130,7 @@ mod tests {
     use serde_json::{Value, json};
     use tidemark_judge::GateStatus;
 
-    use super::SeenPod;
+    use super::{Line, SeenPod};
 
     fn pod(status: Value) -> SeenPod {
         let pod = json!({
@@ -157,6 +183,28 @@ mod tests {
         assert_eq!(gate("False").gate.status, GateStatus::False);
         assert_eq!(gate("Unknown").gate.status, GateStatus::False);
         assert!(gate("False").ready);
+    }
+
+    fn annotated(annotations: &Value) -> Line {
+        let metadata = json!({ "name": "a-0", "namespace": "n", "uid": "u", "annotations": annotations });
+        let pod = serde_json::from_value(json!({ "metadata": metadata })).expect("a pod");
+        SeenPod::of(&pod).expect("it has a UID").line
+    }
+
+    #[test]
+    fn a_pod_is_spoken_to_as_its_own_template_says_and_never_without_tls_when_that_cannot_be_read() {
+        assert_eq!(annotated(&json!({ "other": "x" })), Line::Plain);
+        let stamp = r#"{"caSecret":"ca","clientSecret":"id","serverName":"a.n.svc"}"#;
+        let Line::Tls(secrets) = annotated(&json!({ "tidemark.dev/follower-tls": stamp })) else {
+            panic!("it says TLS");
+        };
+        assert_eq!((secrets.field, secrets.namespace.as_str()), ("spec.follower.tls", "n"));
+        let names = [&secrets.ca_secret, &secrets.client_secret, &secrets.server_name];
+        assert_eq!(names.map(Option::as_deref), [Some("ca"), Some("id"), Some("a.n.svc")]);
+        for nonsense in ["", "false", "{}"] {
+            let line = annotated(&json!({ "tidemark.dev/follower-tls": nonsense }));
+            assert!(matches!(line, Line::Unreadable(_)), "{nonsense}: {line:?}");
+        }
     }
 
     #[test]

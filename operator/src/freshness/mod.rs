@@ -8,6 +8,7 @@ mod answer;
 mod ask;
 mod attempts;
 mod block_hash;
+mod dial;
 mod fleet;
 mod fleets;
 mod gate;
@@ -28,6 +29,7 @@ mod snapshot;
 mod state;
 mod tls;
 mod trouble;
+mod ways;
 
 pub use ask::Protocol;
 pub use fleets::{Fleets, Shared};

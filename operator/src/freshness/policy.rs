@@ -8,6 +8,7 @@ use super::{ask::Protocol, hashes, primary::PrimaryAt, secrets::TlsSecrets};
 use crate::{
     aim::Aim,
     api::{self, FollowerProtocol, HealthSpec, PrimarySpec, StoreReplicaSet},
+    over_tls::OverTls,
 };
 
 /// A set as the freshness path sees it.
@@ -25,6 +26,8 @@ pub struct FleetSpec {
     pub port: u16,
     /// What followers speak.
     pub protocol: Protocol,
+    /// How pods that are made now are asked over TLS; None: without. Those that exist say by themselves how.
+    pub tls: Option<TlsSecrets>,
     /// The genesis pinned in the status.
     pub pinned: Option<Genesis>,
 }
@@ -43,6 +46,9 @@ impl FleetSpec {
             primary_interval: primary_interval(set),
             port: spec.follower.port,
             protocol: protocol(set),
+            tls: OverTls::of(set).map(|over_tls| {
+                TlsSecrets::of_followers(set.metadata.namespace.as_deref().unwrap_or_default(), over_tls)
+            }),
             pinned: pinned.and_then(parse_genesis),
         }
     }

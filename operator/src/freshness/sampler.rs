@@ -15,18 +15,19 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::task::AbortOnDropHandle;
-use tonic::transport::{Channel, Endpoint};
 
 use super::{
     answer::Asked,
     ask::{self, ANSWER_LIMIT, AskError, Protocol, Upstream},
+    dial::{Line, Route, Way},
     hashes::Hashes,
     read_block::{ReadError, Reading, finished, start_reading},
+    tls,
 };
 use crate::{clock::Clock, descriptors::Seat, link::Link, metrics::Metrics};
 
-/// What of a block may be on its way unread, in bytes, so that no number of large ones fills the memory.
-const WINDOW: u32 = 64 * 1024;
+/// The longest text that is kept of why one was not heard, in bytes.
+const WORDS_LIMIT: usize = 256;
 
 /// Which process is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,7 @@ pub(super) struct Target {
     pub(super) container: ContainerId,
     pub(super) address: IpAddr,
     pub(super) port: u16,
+    pub(super) line: Line,
     pub(super) protocol: Protocol,
     /// How long one answer may take.
     pub(super) timeout: Duration,
@@ -54,6 +56,24 @@ pub(super) enum Said {
     Sample(Box<Sample>, Option<Upstream>),
     /// It does not know the protocol.
     NotUnderstood,
+    /// Nothing that counts, for another reason than the time before.
+    Nothing(Unheard),
+}
+
+/// Why a process was not heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unheard {
+    pub(super) why: String,
+    /// It was for TLS, and not for what was asked over it.
+    pub(super) tls: bool,
+}
+
+impl Unheard {
+    fn of(error: &AskError) -> Self {
+        let mut why = error.to_string();
+        why.truncate(why.floor_char_boundary(WORDS_LIMIT));
+        Self { why, tls: error.outcome() == tls::HANDSHAKE }
+    }
 }
 
 /// What came of one request.
@@ -77,13 +97,14 @@ impl Sampler {
     /// Starts a sampler, which waits to be told.
     pub(super) fn start(
         target: Target,
+        way: Way,
         seat: Seat,
         answers: mpsc::Sender<Answered>,
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
         let (ask, asked) = watch::channel(Ask { round: 0, height: None, due: Instant::now() });
-        let asking = Asking::new(target.clone(), answers, clock, metrics);
+        let asking = Asking::new(target.clone(), way, answers, clock, metrics);
         Self { target, ask, _task: AbortOnDropHandle::new(tokio::spawn(asking.run(asked))), _seat: seat }
     }
 
@@ -104,15 +125,27 @@ struct Asking {
     answers: mpsc::Sender<Answered>,
     clock: Clock,
     metrics: Arc<Metrics>,
-    link: Link<SocketAddr>,
+    route: Route,
+    link: Link<Route>,
     hashes: Hashes,
     reading: Option<Reading>,
+    /// What was told last, unless it has been heard since.
+    unheard: Option<Unheard>,
 }
 
 impl Asking {
-    fn new(target: Target, answers: mpsc::Sender<Answered>, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        let link = Link::new(SocketAddr::new(target.address, target.port), ANSWER_LIMIT);
-        Self { target, answers, clock, metrics, link, hashes: Hashes::default(), reading: None }
+    fn new(
+        target: Target,
+        way: Way,
+        answers: mpsc::Sender<Answered>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let to = SocketAddr::new(target.address, target.port);
+        let route = Route { to, way, timeout: target.timeout };
+        let link = Link::new(route.clone(), ANSWER_LIMIT);
+        let (hashes, reading, unheard) = (Hashes::default(), None, None);
+        Self { target, answers, clock, metrics, route, link, hashes, reading, unheard }
     }
 
     async fn run(mut self, mut ask: watch::Receiver<Ask>) {
@@ -156,9 +189,23 @@ impl Asking {
         let outcome = answer.as_ref().map_or_else(AskError::outcome, |_| "ok");
         self.metrics.sampled(outcome, self.clock.since(asked.at));
         match answer {
-            Ok((sample, upstream)) => Some(Said::Sample(Box::new(self.with_hash(height, sample)), upstream)),
-            Err(error) => error.is_unimplemented().then_some(Said::NotUnderstood),
+            Ok((sample, upstream)) => {
+                self.unheard = None;
+                Some(Said::Sample(Box::new(self.with_hash(height, sample)), upstream))
+            }
+            Err(error) if error.is_unimplemented() => Some(Said::NotUnderstood),
+            Err(error) => self.nothing(&error),
         }
+    }
+
+    /// Tells why nothing was heard, once for each reason.
+    fn nothing(&mut self, error: &AskError) -> Option<Said> {
+        let unheard = Some(Unheard::of(error));
+        if self.unheard == unheard {
+            return None;
+        }
+        self.unheard = unheard.clone();
+        unheard.map(Said::Nothing)
     }
 
     /// An answer of another pod at an address that was this one's is no sample.
@@ -181,7 +228,7 @@ impl Asking {
             && self.reading.is_none()
             && self.hashes.start(now, height, sample.published)
         {
-            self.reading = channel(&self.target).map(|channel| start_reading(channel, height));
+            self.reading = self.route.channel().map(|channel| start_reading(channel, height));
         }
         sample
     }
@@ -198,30 +245,4 @@ async fn told(ask: &mut watch::Receiver<Ask>) -> bool {
         }
     }
     false
-}
-
-/// A connection for one block, which may be large.
-fn channel(target: &Target) -> Option<Channel> {
-    let to = SocketAddr::new(target.address, target.port);
-    let endpoint = Endpoint::from_shared(format!("http://{to}")).ok()?;
-    let endpoint = endpoint.initial_stream_window_size(WINDOW).initial_connection_window_size(2 * WINDOW);
-    Some(endpoint.connect_timeout(target.timeout).tcp_nodelay(true).connect_lazy())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{Protocol, Target, channel};
-
-    #[tokio::test]
-    async fn blocks_are_read_at_addresses_of_both_families() {
-        for address in ["10.0.0.7", "fd00::7"] {
-            let address = address.parse().expect("an address");
-            let (uid, container, timeout) = ("u".into(), "c".into(), Duration::from_secs(1));
-            let protocol = Protocol::RpcStatus;
-            let target = Target { uid, container, address, port: 57291, protocol, timeout };
-            assert!(channel(&target).is_some(), "{address}");
-        }
-    }
 }

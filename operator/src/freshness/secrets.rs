@@ -12,11 +12,12 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::tls::{Material, Tls, TlsError};
+use super::tls::{Material, Tls, TlsError, TlsFailure};
 use crate::{
     call::{self, CallError},
     lock::lock,
     metrics::Metrics,
+    over_tls::OverTls,
     wait::uneven,
 };
 
@@ -42,6 +43,19 @@ pub struct TlsSecrets {
     pub client_secret: Option<String>,
     /// The name the store's certificate must be of; None: the host of its URL.
     pub server_name: Option<String>,
+}
+
+impl TlsSecrets {
+    /// How followers in `namespace` are asked.
+    pub(crate) fn of_followers(namespace: &str, over_tls: OverTls) -> Self {
+        Self {
+            field: "spec.follower.tls",
+            namespace: namespace.to_owned(),
+            ca_secret: Some(over_tls.ca_secret),
+            client_secret: over_tls.client_secret,
+            server_name: Some(over_tls.server_name),
+        }
+    }
 }
 
 /// What is known of some Secrets.
@@ -91,7 +105,7 @@ struct Entry {
 }
 
 /// An interest in some Secrets; dropping it withdraws the interest.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Watched {
     known: watch::Receiver<Known>,
     _entry: Arc<Entry>,
@@ -109,6 +123,15 @@ impl Watched {
     /// What is known now.
     pub(super) fn known(&self) -> Known {
         self.known.borrow().clone()
+    }
+
+    /// What TLS is spoken with now, once that is known.
+    pub(super) async fn tls(&self) -> Result<Arc<Tls>, TlsFailure> {
+        let mut known = self.known.clone();
+        let read = known.wait_for(|known| known.tls.is_some() || known.error.is_some()).await;
+        // The task that reads lives as long as this interest.
+        let known = read.map(|known| known.clone()).unwrap_or_default();
+        known.tls.ok_or_else(|| TlsFailure::Unprepared(known.error.unwrap_or_default()))
     }
 }
 

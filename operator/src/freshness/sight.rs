@@ -21,6 +21,8 @@ pub struct Sight {
     pub eta: Option<Duration>,
     /// What it says of its upstream: the name of its state, and why.
     pub upstream: Option<(&'static str, String)>,
+    /// Why it was not heard when it was asked last.
+    pub unheard: Option<String>,
     /// The gate as it stands on the pod.
     pub gate: GateSeen,
     /// Whether the pod is Ready.
@@ -70,6 +72,7 @@ impl Paces {
                 rate,
                 eta: verdict.lag.zip(rate).and_then(|(lag, rate)| eta(lag, rate)),
                 upstream: None,
+                unheard: None,
                 gate: pod.map(|pod| pod.gate.clone()).unwrap_or_default(),
                 ready: pod.is_some_and(|pod| pod.ready),
                 terminating: pod.is_some_and(|pod| pod.terminating),

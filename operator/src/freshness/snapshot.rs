@@ -26,6 +26,10 @@ pub struct Snapshot {
     pub primary_error: Option<String>,
     /// Why the primary cannot be reached as the set asks, and what to do about it.
     pub secret_error: Option<String>,
+    /// Why followers cannot be asked over TLS as the set asks, and what to do about it.
+    pub follower_secret_error: Option<String>,
+    /// Pods with which TLS does not come about, and why.
+    pub not_over_tls: BTreeMap<PodName, String>,
 }
 
 /// What the rest of the operator knows of a pod.
@@ -100,6 +104,8 @@ pub(super) struct Decisions {
     foreign: Vec<PodName>,
     failing: Vec<PodName>,
     secret_error: Option<String>,
+    follower_secret_error: Option<String>,
+    not_over_tls: Vec<PodName>,
 }
 
 impl Snapshot {
@@ -116,6 +122,8 @@ impl Snapshot {
             foreign: self.foreign.clone(),
             failing: self.failing.keys().cloned().collect(),
             secret_error: self.secret_error.clone(),
+            follower_secret_error: self.follower_secret_error.clone(),
+            not_over_tls: self.not_over_tls.keys().cloned().collect(),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     member::SeenPod,
     policy::FleetSpec,
     primary::Seen,
-    sampler::{Answered, Said},
+    sampler::{Answered, Said, Unheard},
     sight::{Paces, Sight},
 };
 
@@ -34,6 +34,8 @@ pub(super) struct State {
     samples: BTreeMap<PodUid, Sample>,
     /// Pods whose process knows nothing of what it is asked.
     foreign: BTreeSet<PodUid>,
+    /// Why pods that were asked last were not heard.
+    unheard: BTreeMap<PodUid, Unheard>,
     memory: Memory,
     paces: Paces,
     /// What each says of its upstream.
@@ -49,6 +51,7 @@ impl State {
         match answered.said {
             Said::Sample(sample, upstream) => {
                 self.foreign.remove(&answered.uid);
+                self.unheard.remove(&answered.uid);
                 match upstream {
                     Some(upstream) => drop(self.upstreams.insert(answered.uid.clone(), upstream)),
                     None => drop(self.upstreams.remove(&answered.uid)),
@@ -56,6 +59,7 @@ impl State {
                 self.samples.insert(answered.uid, *sample);
             }
             Said::NotUnderstood => drop(self.foreign.insert(answered.uid)),
+            Said::Nothing(unheard) => drop(self.unheard.insert(answered.uid, unheard)),
         }
     }
 
@@ -67,6 +71,14 @@ impl State {
         names
     }
 
+    /// The pods that are not heard for TLS, and why.
+    pub(super) fn not_over_tls(&self) -> BTreeMap<PodName, String> {
+        let unheard = self.unheard.iter().filter(|(_, unheard)| unheard.tls);
+        let named = unheard
+            .filter_map(|(uid, unheard)| Some((self.pods.get(uid)?.name.clone(), unheard.why.clone())));
+        named.collect()
+    }
+
     /// Takes the pods as they are now; samples of processes that are gone go with them.
     pub(super) fn roster(&mut self, pods: Arc<Pods>) {
         let before = std::mem::replace(&mut self.pods, pods);
@@ -76,6 +88,7 @@ impl State {
             running.is_some() && running == before.get(uid).and_then(|pod| pod.container.as_ref())
         };
         self.foreign.retain(same);
+        self.unheard.retain(|uid, _| same(uid));
         self.samples.retain(|uid, sample| {
             let running = pods.get(uid).and_then(|pod| pod.container.as_ref());
             running.is_some() && running == sample.container.as_ref()
@@ -116,6 +129,7 @@ impl State {
         let mut sights = self.paces.sights(judgement, &self.pods, &self.samples, readmit);
         for (verdict, sight) in judgement.verdicts.iter().zip(&mut sights) {
             sight.upstream = self.upstreams.get(&verdict.uid).cloned();
+            sight.unheard = self.unheard.get(&verdict.uid).map(|unheard| unheard.why.clone());
         }
         sights
     }

@@ -1,9 +1,10 @@
 //! Certificates and keys out of the content of Secrets, and the handshake with them.
 
-use std::{cmp::Ordering, fmt, io, sync::Arc};
+use std::{cmp::Ordering, error::Error, fmt, io, sync::Arc, time::Duration};
 
 use rustls::{
     ClientConfig, RootCertStore,
+    client::Resumption,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
@@ -71,16 +72,67 @@ impl Tls {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = vec![b"h2".to_vec()];
+        // Many followers share a name, and the ticket of one means nothing to another.
+        config.resumption = Resumption::disabled();
         let (config, server_name) = (Arc::new(config), material.server_name.clone());
         Ok(Self { fingerprint: fingerprint(material), config, server_name })
     }
 
     /// Shakes hands with `host`.
     pub(super) async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let name = self.server_name.as_deref().unwrap_or(host).to_owned();
-        let name = ServerName::try_from(name).map_err(io::Error::other)?;
-        TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await
+        let name = self.server_name.as_deref().unwrap_or(host);
+        let failed = |error| io::Error::from(TlsFailure::Handshake(name.to_owned(), error));
+        let server =
+            ServerName::try_from(name.to_owned()).map_err(|error| failed(io::Error::other(error)))?;
+        TlsConnector::from(Arc::clone(&self.config)).connect(server, stream).await.map_err(failed)
     }
+}
+
+/// Why a connection does not come about that is to be of TLS.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TlsFailure {
+    /// What it is made with is not there.
+    #[error("{0}")]
+    Unprepared(String),
+    /// Nobody says how.
+    #[error("{0}")]
+    Unstated(String),
+    /// The two sides do not agree.
+    #[error("no TLS with {0}: {1}")]
+    Handshake(String, io::Error),
+    /// The other side takes its time.
+    #[error("no TLS within {} ms", .0.as_millis())]
+    Late(Duration),
+}
+
+impl From<TlsFailure> for io::Error {
+    fn from(failure: TlsFailure) -> Self {
+        Self::other(failure)
+    }
+}
+
+impl TlsFailure {
+    /// A word for metrics.
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Unprepared(_) => "no_secret",
+            Self::Unstated(_) | Self::Handshake(..) | Self::Late(_) => HANDSHAKE,
+        }
+    }
+}
+
+/// The outcome of a request that failed for TLS, and not for what was asked over it.
+pub(super) const HANDSHAKE: &str = "tls";
+
+/// A word for metrics, if it is for TLS that something failed. A certificate that a server does not take shows only
+/// once the handshake seems done.
+pub(super) fn outcome(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let chain = std::iter::successors(Some(error), |error| (*error).source());
+    let mut within = chain.filter_map(|error| error.downcast_ref::<io::Error>()?.get_ref());
+    within.find_map(|error| {
+        let failure = error.downcast_ref::<TlsFailure>().map(TlsFailure::outcome);
+        failure.or_else(|| error.is::<rustls::Error>().then_some(HANDSHAKE))
+    })
 }
 
 fn fingerprint(material: &Material) -> [u8; 32] {
@@ -146,5 +198,32 @@ impl PartialOrd for Tls {
 impl Ord for Tls {
     fn cmp(&self, other: &Self) -> Ordering {
         self.fingerprint.cmp(&other.fingerprint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Error, ErrorKind},
+        time::Duration,
+    };
+
+    use super::{TlsFailure, outcome};
+
+    #[test]
+    fn what_fails_for_tls_is_told_from_what_fails_on_the_way_or_in_the_answer() {
+        let refused = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired);
+        let cases = [
+            (TlsFailure::Unprepared("no Secret".to_owned()).into(), Some("no_secret")),
+            (TlsFailure::Unstated("nonsense".to_owned()).into(), Some("tls")),
+            (TlsFailure::Late(Duration::from_secs(1)).into(), Some("tls")),
+            (TlsFailure::Handshake("a".to_owned(), ErrorKind::UnexpectedEof.into()).into(), Some("tls")),
+            (Error::new(ErrorKind::InvalidData, refused), Some("tls")),
+            (ErrorKind::ConnectionReset.into(), None),
+            (Error::other("something else"), None),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(outcome(&error), expected, "{error}");
+        }
     }
 }

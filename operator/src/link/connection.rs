@@ -12,7 +12,8 @@ const READ: usize = 4_096;
 /// Why a call was not answered.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
-    #[error(transparent)]
+    // Not transparent: what lies in the error is looked for.
+    #[error("{0}")]
     Io(#[from] io::Error),
     #[error("the connection was closed")]
     Closed,

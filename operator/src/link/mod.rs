@@ -11,7 +11,6 @@ mod session;
 
 use std::{
     io,
-    net::SocketAddr,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -21,7 +20,6 @@ use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt as _, Full};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     sync::Mutex,
 };
 use tonic::{Code, Status, codegen::Bytes};
@@ -49,22 +47,6 @@ pub(crate) trait Dial: Send + Sync + 'static {
     /// Whether connections are made over TLS.
     fn secure(&self) -> bool {
         false
-    }
-}
-
-impl Dial for SocketAddr {
-    type Stream = TcpStream;
-
-    fn dial(&self) -> BoxFuture<'_, io::Result<TcpStream>> {
-        Box::pin(async move {
-            let stream = TcpStream::connect(self).await?;
-            stream.set_nodelay(true)?;
-            Ok(stream)
-        })
-    }
-
-    fn authority(&self) -> String {
-        self.to_string()
     }
 }
 

@@ -1,5 +1,7 @@
 //! The conditions of a set. Pure.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::{
     api::apps::v1::StatefulSet,
@@ -160,7 +162,8 @@ pub(super) fn of_judging(snapshot: &Snapshot, objects: &[Trouble]) -> Vec<Findin
     degraded.extend(foreign(snapshot));
     degraded.extend(unwritten(snapshot));
     degraded.extend(stuck);
-    let mut observation: Vec<_> = secret(snapshot).into_iter().collect();
+    let mut observation: Vec<_> = secrets(snapshot).collect();
+    observation.extend(not_over_tls(snapshot));
     observation.extend(told(ConditionType::ObservationDegraded));
     vec![
         raised("Degraded", degraded, "AsExpected", "nothing contradicts anything else"),
@@ -207,9 +210,26 @@ fn foreign(snapshot: &Snapshot) -> Option<(&'static str, String)> {
     (!pods.is_empty()).then_some(("ProtocolUnsupported", message))
 }
 
-/// What is wrong with the Secrets of `spec.primary.tls`.
-fn secret(snapshot: &Snapshot) -> Option<(&'static str, String)> {
-    Some(("PrimarySecret", snapshot.secret_error.clone()?))
+/// What is wrong with the Secrets of `spec.primary.tls` and `spec.follower.tls`.
+fn secrets(snapshot: &Snapshot) -> impl Iterator<Item = (&'static str, String)> {
+    let primary = snapshot.secret_error.clone().map(|error| ("PrimarySecret", error));
+    let followers = snapshot.follower_secret_error.clone().map(|error| ("FollowerSecret", error));
+    primary.into_iter().chain(followers)
+}
+
+/// So many different reasons are told: a fleet has one, or two while it changes.
+const REASONS: usize = 8;
+
+/// Followers with which TLS does not come about, those of one reason together.
+fn not_over_tls(snapshot: &Snapshot) -> Option<(&'static str, String)> {
+    let mut pods_of = BTreeMap::<&str, Vec<&str>>::new();
+    for (pod, why) in &snapshot.not_over_tls {
+        pods_of.entry(why).or_default().push(pod.as_str());
+    }
+    let told = pods_of.iter().take(REASONS).map(|(why, pods)| format!("{}: {why}", pods.join(", ")));
+    let told: Vec<_> = told.collect();
+    let message = format!("followers are not heard over TLS: {}; check spec.follower.tls", told.join("; "));
+    (!told.is_empty()).then_some(("FollowerHandshake", message))
 }
 
 /// What is to be said about an accepted spec: that it is unwise, or that it closes no gate.

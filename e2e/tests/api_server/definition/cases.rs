@@ -135,6 +135,46 @@ pub(super) fn refused() -> Vec<(Value, &'static str)> {
             "spec.primary.tls.serverName must be a DNS name",
         ),
         (
+            json!({ "follower": { "args": ["--tls-key=/k"] } }),
+            "spec.follower.args must not repeat what the operator sets",
+        ),
+        (
+            json!({ "follower": { "tls": { "caSecret": "roots" } } }),
+            "spec.follower.tls needs certSecret, which followers show to readers",
+        ),
+        (
+            json!({ "follower": { "tls": { "certSecret": "cert", "clientCaSecret": "readers" } } }),
+            "spec.follower.tls.clientCaSecret needs clientSecret",
+        ),
+        (
+            json!({ "follower": { "protocol": "rpc-status", "tls": { "certSecret": "cert", "caSecret": "roots" } } }),
+            "spec.follower.tls.certSecret and clientCaSecret have no effect with spec.follower.protocol rpc-status",
+        ),
+        (
+            json!({ "follower": { "protocol": "rpc-status", "tls": { "serverName": "p" } } }),
+            "spec.follower.tls.caSecret is needed with spec.follower.protocol rpc-status",
+        ),
+        (
+            json!({ "follower": { "tls": { "certSecret": "No Such" } } }),
+            "spec.follower.tls.certSecret must be the name of a Secret",
+        ),
+        (
+            json!({ "follower": { "tls": { "certSecret": "a", "clientCaSecret": "-", "clientSecret": "b" } } }),
+            "spec.follower.tls.clientCaSecret must be the name of a Secret",
+        ),
+        (
+            json!({ "follower": { "tls": { "certSecret": "a", "caSecret": "A" } } }),
+            "spec.follower.tls.caSecret must be the name of a Secret",
+        ),
+        (
+            json!({ "follower": { "tls": { "certSecret": "a", "clientSecret": "" } } }),
+            "spec.follower.tls.clientSecret must be the name of a Secret",
+        ),
+        (
+            json!({ "follower": { "tls": { "certSecret": "a", "serverName": "a b" } } }),
+            "spec.follower.tls.serverName must be a DNS name",
+        ),
+        (
             json!({ "follower": { "protocol": "rpc-status", "sync": "poll" } }),
             "spec.follower.sync has no meaning with spec.follower.protocol rpc-status",
         ),
@@ -208,6 +248,11 @@ pub(super) fn accepted() -> Vec<Value> {
             "args": ["--poll-interval=1s"], "imagePullSecrets": [{ "name": "registry" }], "env": [{ "name": "A", "value": "b" }],
             "shutdownDelay": "0s", "resources": { "limits": { "cpu": 1 } },
         } }),
+        json!({ "follower": { "tls": { "certSecret": "a.b" } } }),
+        json!({ "follower": { "tls": {
+            "certSecret": "a", "clientCaSecret": "b", "caSecret": "c", "clientSecret": "d", "serverName": "E.f",
+        } } }),
+        json!({ "follower": { "protocol": "rpc-status", "tls": { "caSecret": "a", "clientSecret": "b" }, "args": ["--tls-cert=/c"] } }),
         json!({ "follower": { "protocol": "rpc-status", "port": 57292, "args": ["--listen=0.0.0.0:57292"], "shutdownDelay": "30m" } }),
         json!({ "storage": { "emptyDir": { "sizeLimit": "1Gi" } } }),
         json!({ "storage": { "size": "1Gi", "storageClassName": "fast", "retention": "Delete" } }),

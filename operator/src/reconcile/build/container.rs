@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{
     VolumeMount,
 };
 
-use super::{ending, probes::probes, share::share, upstream_tls};
+use super::{ending, follower_tls, probes::probes, secret_files, share::share, upstream_tls};
 use crate::{
     api::{FollowerProtocol, StoreReplicaSet, StoreReplicaSetSpec},
     names::{ADMIN_PORT, ADMIN_PORT_NAME, CONTAINER, RPC_PORT_NAME, VOLUME},
@@ -62,8 +62,9 @@ fn flags(spec: &StoreReplicaSetSpec) -> Vec<String> {
     ];
     let genesis = primary.genesis.iter().map(|genesis| format!("--genesis={genesis}"));
     let first = std::iter::once("follow".to_owned());
-    let tls = upstream_tls::args(primary.tls.as_ref());
-    first.chain(upstreams).chain(tls).chain(ours).chain(genesis).collect()
+    let upstream_tls = upstream_tls::args(primary.tls.as_ref());
+    let tls = follower_tls::args(follower.tls.as_ref());
+    first.chain(upstreams).chain(upstream_tls).chain(ours).chain(tls).chain(genesis).collect()
 }
 
 fn env(spec: &StoreReplicaSetSpec) -> Vec<EnvVar> {
@@ -115,7 +116,7 @@ fn port(name: &str, port: u16) -> ContainerPort {
 fn mounts(spec: &StoreReplicaSetSpec) -> Vec<VolumeMount> {
     let data =
         VolumeMount { name: VOLUME.to_owned(), mount_path: DATA_DIR.to_owned(), ..VolumeMount::default() };
-    std::iter::once(data).chain(upstream_tls::mounts(spec.primary.tls.as_ref())).collect()
+    std::iter::once(data).chain(secret_files::mounts(spec)).collect()
 }
 
 /// As restricted as pods can be. Of another image it is not known that it writes to its volume alone.

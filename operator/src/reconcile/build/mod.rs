@@ -4,11 +4,13 @@ mod account;
 mod budget;
 mod container;
 mod ending;
+mod follower_tls;
 mod network;
 mod overlay;
 mod pod;
 mod probes;
 mod recorded;
+mod secret_files;
 mod services;
 mod share;
 mod statefulset;
@@ -147,13 +149,16 @@ mod tests {
     fn a_set_of_any_image_that_answers_status() {
         let spec = json!({
             "primary": { "url": "http://primary:57291/" },
-            "follower": { "image": "node:1", "protocol": "rpc-status", "shutdownDelay": "1500ms", "args": ["--from=$(UPSTREAM_URL)"] },
+            "follower": { "image": "node:1", "protocol": "rpc-status", "shutdownDelay": "1500ms",
+                "args": ["--from=$(UPSTREAM_URL)"],
+                "tls": { "caSecret": "roots", "serverName": "books.example" } },
         });
         let objects = render(spec, &Observed::default());
         insta::assert_yaml_snapshot!([
             &objects[1]["spec"],
             &objects[4]["spec"],
-            &objects[5]["spec"]["template"]["spec"]
+            &objects[5]["spec"]["template"]["spec"],
+            &objects[5]["spec"]["template"]["metadata"]["annotations"],
         ]);
     }
 
@@ -165,7 +170,9 @@ mod tests {
                 "requestsPerSecond": 100, "tls": { "caSecret": "roots", "clientSecret": "identity", "serverName": "primary.chain" } },
             "follower": {
                 "image": "follower:2", "imagePullPolicy": "Never", "imagePullSecrets": [{ "name": "registry" }],
-                "port": 6000, "sync": "poll", "format": "native", "args": ["--poll-interval", "200ms"],
+                "port": 6000, "sync": "poll", "format": "native",
+                "tls": { "certSecret": "cert", "clientCaSecret": "readers", "clientSecret": "operator" },
+                "args": ["--poll-interval", "200ms"],
                 "env": [{ "name": "RUST_LOG", "value": "debug" }], "resources": { "limits": { "memory": "64Mi" } },
             },
             "storage": { "emptyDir": { "sizeLimit": "1Gi" } },

@@ -13,10 +13,11 @@ use k8s_openapi::{
     },
 };
 
-use super::{container::container, ending, overlay, some, upstream_tls};
+use super::{container::container, ending, overlay, secret_files, some};
 use crate::{
     api::{EmptyDir, StoreReplicaSet},
     names::{self, GATE, RESTARTED_AT, VOLUME},
+    over_tls::OverTls,
     reconcile::validate::Rejection,
 };
 
@@ -30,16 +31,22 @@ const USER: i64 = 65532;
 pub(in crate::reconcile) fn template(set: &StoreReplicaSet) -> Result<PodTemplateSpec, Rejection> {
     let metadata = ObjectMeta {
         labels: Some(names::labels(super::set_name(set))),
-        annotations: restarted_at(set),
+        annotations: annotations(set),
         ..ObjectMeta::default()
     };
     overlay::laid_over(PodTemplateSpec { metadata: Some(metadata), spec: Some(pod(set)) }, set)
 }
 
+fn annotations(set: &StoreReplicaSet) -> Option<BTreeMap<String, String>> {
+    let over_tls = OverTls::of(set).map(|over_tls| over_tls.annotation());
+    let annotations: BTreeMap<_, _> = restarted_at(set).into_iter().chain(over_tls).collect();
+    (!annotations.is_empty()).then_some(annotations)
+}
+
 /// So that pods that are to be restarted differ from those before.
-fn restarted_at(set: &StoreReplicaSet) -> Option<BTreeMap<String, String>> {
+fn restarted_at(set: &StoreReplicaSet) -> Option<(String, String)> {
     let at = set.metadata.annotations.as_ref()?.get(RESTARTED_AT)?;
-    Some([(RESTARTED_AT.to_owned(), at.clone())].into())
+    Some((RESTARTED_AT.to_owned(), at.clone()))
 }
 
 fn pod(set: &StoreReplicaSet) -> PodSpec {
@@ -60,7 +67,7 @@ fn pod(set: &StoreReplicaSet) -> PodSpec {
 
 fn volumes(set: &StoreReplicaSet) -> Vec<Volume> {
     let data = set.spec.storage.empty_dir.as_ref().map(empty_volume);
-    data.into_iter().chain(upstream_tls::volumes(set.spec.primary.tls.as_ref())).collect()
+    data.into_iter().chain(secret_files::volumes(&set.spec)).collect()
 }
 
 /// Unless the user says where pods go: evenly over the nodes, so that one node takes as few replicas with it as can be.

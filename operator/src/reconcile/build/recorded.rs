@@ -158,9 +158,10 @@ mod tests {
 
     #[test]
     fn every_field_that_makes_the_template_makes_it_anew() {
-        let changes: [fn(&mut Value); 6] = [
+        let changes: [fn(&mut Value); 7] = [
             |spec| spec["primary"]["tls"] = json!({ "caSecret": "roots" }),
             |spec| spec["primary"]["requestsPerSecond"] = json!(13),
+            |spec| spec["follower"]["tls"] = json!({ "certSecret": "cert" }),
             |spec| spec["follower"]["shutdownDelay"] = json!("6s"),
             |spec| spec["follower"]["protocol"] = json!("rpc-status"),
             |spec| spec["podTemplate"] = json!({ "spec": { "hostNetwork": true } }),

@@ -1,15 +1,10 @@
 //! The files by which a follower speaks TLS to its upstream. Pure.
-//!
-//! The Secrets are mounted as directories, so that what changes in them reaches the follower, which reads them anew.
 
-use k8s_openapi::api::core::v1::{SecretVolumeSource, Volume, VolumeMount};
-
+use super::secret_files::{Mounted, Place};
 use crate::api::PrimaryTls;
 
-const CA: (&str, &str) = ("upstream-ca", "/etc/tidemark/upstream-ca");
-const CLIENT: (&str, &str) = ("upstream-client", "/etc/tidemark/upstream-client");
-/// Readable by the follower's group alone.
-const MODE: i32 = 0o440;
+const CA: Place = Place("upstream-ca", "/etc/tidemark/upstream-ca");
+const CLIENT: Place = Place("upstream-client", "/etc/tidemark/upstream-client");
 
 /// The flags that name the files and the server.
 pub(super) fn args(tls: Option<&PrimaryTls>) -> Vec<String> {
@@ -25,35 +20,8 @@ pub(super) fn args(tls: Option<&PrimaryTls>) -> Vec<String> {
     ca.chain(client).chain(name).collect()
 }
 
-/// The Secrets as volumes.
-pub(super) fn volumes(tls: Option<&PrimaryTls>) -> Vec<Volume> {
-    mounted(tls).map(|((name, _), secret)| volume(name, secret)).collect()
-}
-
-/// Where they are mounted.
-pub(super) fn mounts(tls: Option<&PrimaryTls>) -> Vec<VolumeMount> {
-    mounted(tls).map(|((name, path), _)| mount(name, path)).collect()
-}
-
-fn mounted(tls: Option<&PrimaryTls>) -> impl Iterator<Item = ((&'static str, &'static str), &str)> {
+/// The Secrets that hold the files.
+pub(super) fn secrets(tls: Option<&PrimaryTls>) -> impl Iterator<Item = Mounted<'_>> {
     let secrets = tls.map(|tls| [(CA, tls.ca_secret.as_deref()), (CLIENT, tls.client_secret.as_deref())]);
-    secrets.into_iter().flatten().filter_map(|(place, secret)| Some((place, secret?)))
-}
-
-fn volume(name: &str, secret: &str) -> Volume {
-    let source = SecretVolumeSource {
-        secret_name: Some(secret.to_owned()),
-        default_mode: Some(MODE),
-        ..SecretVolumeSource::default()
-    };
-    Volume { name: name.to_owned(), secret: Some(source), ..Volume::default() }
-}
-
-fn mount(name: &str, path: &str) -> VolumeMount {
-    VolumeMount {
-        name: name.to_owned(),
-        mount_path: path.to_owned(),
-        read_only: Some(true),
-        ..VolumeMount::default()
-    }
+    secrets.into_iter().flatten().filter_map(|(place, secret)| Some(Mounted { place, secret: secret? }))
 }

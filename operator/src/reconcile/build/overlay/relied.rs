@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec, Volume};
 
 use crate::{
     api::StoreReplicaSet,
-    names::{self, CONTAINER, GATE, VOLUME},
+    names::{self, CONTAINER, FOLLOWER_TLS, GATE, VOLUME},
     reconcile::{
         build::ending::{self, CLOSING_SECONDS, USUAL_GRACE},
         validate::Rejection,
@@ -21,6 +21,7 @@ pub(super) fn check(
     set: &StoreReplicaSet,
 ) -> Result<(), Rejection> {
     labels(merged, set)?;
+    follower_tls(rendered, merged)?;
     let (Some(rendered), Some(merged)) = (&rendered.spec, &merged.spec) else {
         return Err(taken("spec", "must not be null: it is what the pods are"));
     };
@@ -46,6 +47,18 @@ fn labels(merged: &PodTemplateSpec, set: &StoreReplicaSet) -> Result<(), Rejecti
     }
 }
 
+/// Neither taken away, which would have a follower asked without TLS, nor made up.
+fn follower_tls(rendered: &PodTemplateSpec, merged: &PodTemplateSpec) -> Result<(), Rejection> {
+    let said = |template: &PodTemplateSpec| template.metadata.clone()?.annotations?.remove(FOLLOWER_TLS);
+    if said(rendered) == said(merged) {
+        return Ok(());
+    }
+    let why = format!(
+        "must leave {FOLLOWER_TLS} to the operator, which reads there how a follower is asked: use spec.follower.tls"
+    );
+    Err(taken("metadata.annotations", &why))
+}
+
 fn gate(merged: &PodSpec) -> Result<(), Rejection> {
     let mut gates = merged.readiness_gates.iter().flatten();
     if gates.any(|gate| gate.condition_type == GATE) {
@@ -66,7 +79,7 @@ fn volumes(rendered: &PodSpec, merged: &PodSpec) -> Result<(), Rejection> {
     match changed.or(data) {
         Some(name) => {
             let why = format!(
-                "must leave the volume {name} to the operator: use spec.storage and spec.primary.tls, or another name"
+                "must leave the volume {name} to the operator: use spec.storage, spec.primary.tls and spec.follower.tls, or another name"
             );
             Err(taken("spec.volumes", &why))
         }
@@ -136,7 +149,7 @@ mod tests {
             "metadata": { "name": "books" },
             "spec": {
                 "primary": { "url": "https://p:1", "tls": { "caSecret": "roots" } }, "storage": storage,
-                "follower": { "image": "i", "shutdownDelay": "20s" }, "podTemplate": over,
+                "follower": { "image": "i", "shutdownDelay": "20s", "tls": { "certSecret": "cert" } }, "podTemplate": over,
             },
         });
         serde_json::from_value(set).expect("a set")
@@ -171,6 +184,14 @@ mod tests {
                 "spec.podTemplate.metadata.labels must leave app.kubernetes.io/name",
             ),
             (json!({ "metadata": { "labels": null } }), "spec.podTemplate.metadata.labels must leave"),
+            (
+                json!({ "metadata": { "annotations": { "tidemark.dev/follower-tls": "{}" } } }),
+                "spec.podTemplate.metadata.annotations must leave tidemark.dev/follower-tls",
+            ),
+            (
+                json!({ "metadata": { "annotations": null } }),
+                "spec.podTemplate.metadata.annotations must leave",
+            ),
             (json!({ "spec": null }), "spec.podTemplate.spec must not be null"),
             (
                 json!({ "spec": { "readinessGates": null } }),
@@ -183,6 +204,10 @@ mod tests {
             (
                 json!({ "spec": { "volumes": [{ "name": "upstream-ca", "secret": { "secretName": "x" } }] } }),
                 "spec.podTemplate.spec.volumes must leave the volume upstream-ca",
+            ),
+            (
+                json!({ "spec": { "volumes": [{ "name": "follower-tls", "secret": { "secretName": "x" } }] } }),
+                "spec.podTemplate.spec.volumes must leave the volume follower-tls",
             ),
             (
                 json!({ "spec": { "containers": null } }),
@@ -221,7 +246,7 @@ mod tests {
     #[test]
     fn everything_else_may_be_added_and_overridden() {
         let over = json!({
-            "metadata": { "labels": { "app.kubernetes.io/version": "1" } },
+            "metadata": { "labels": { "app.kubernetes.io/version": "1" }, "annotations": { "a": "b" } },
             "spec": {
                 "terminationGracePeriodSeconds": 30, "serviceAccountName": "other", "securityContext": null, "hostNetwork": true,
                 "volumes": [{ "name": "more", "emptyDir": {} }], "readinessGates": [{ "conditionType": "example.com/warm" }],
