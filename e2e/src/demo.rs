@@ -1,6 +1,7 @@
 //! `make demo`: the whole path on a real cluster, told line by line.
 
 use std::{
+    net::SocketAddr,
     sync::LazyLock,
     time::{Duration, Instant},
 };
@@ -10,6 +11,7 @@ use anyhow::{Result, ensure};
 use crate::{
     chain, install,
     observe::Read,
+    prometheus::Prometheus,
     rpc,
     scene::{Primary, SET, Scene},
     story::{Moments, Step, Watch},
@@ -55,7 +57,7 @@ pub struct Outcome {
 ///
 /// # Errors
 /// If anything that it is meant to show did not happen.
-pub async fn run(target: &Target) -> Result<()> {
+pub async fn run(target: &Target, prometheus: Option<SocketAddr>) -> Result<()> {
     ensure!(target.node_access, "the demo cuts a pod's network and so needs the local cluster");
     LazyLock::force(&START);
     say("installing the operator with kubectl and helm");
@@ -64,9 +66,18 @@ pub async fn run(target: &Target) -> Result<()> {
         "starting a primary that replays the recorded chain, a block every {INTERVAL}, in {NAMESPACE}"
     ));
     let scene = Scene::set(target, NAMESPACE).await?;
+    let watching = match prometheus {
+        Some(address) => Some(Prometheus::start_at(&scene.client, address, Some((NAMESPACE, SET))).await?),
+        None => None,
+    };
     let outcome = play(&scene, say).await?;
     summary(&outcome);
-    check(&outcome)
+    check(&outcome)?;
+    if let Some(watching) = watching {
+        println!("\nuntil Ctrl-C:   {}/consoles/dashboard.html and {0}/alerts", watching.url());
+        tokio::signal::ctrl_c().await?;
+    }
+    Ok(())
 }
 
 /// Plays the story in an empty namespace.

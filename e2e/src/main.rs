@@ -1,6 +1,6 @@
 //! `tidemark-e2e demo | bench | bench-operator`: the demo and the benchmarks of Tidemark.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use tidemark_e2e::{bench, demo, scale, target::Target};
@@ -15,7 +15,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Shows a follower leave the Service when it lags, and return
-    Demo,
+    Demo {
+        /// Has a Prometheus on this address watch it, and keeps both up for you to look at
+        #[arg(long)]
+        prometheus: Option<SocketAddr>,
+    },
     /// Measures how fast followers leave the Service
     Bench {
         /// How often a follower is cut off
@@ -52,7 +56,7 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Demo => demo::run(&Target::choose()?).await,
+        Command::Demo { prometheus } => demo::run(&Target::choose()?, prometheus).await,
         Command::Bench { cuts, json } => bench::run(&Target::choose()?, cuts, &json).await,
         Command::BenchOperator { figures, json } => scale::run(&figures, &json).await,
         Command::Crowd { sets, followers, interval_millis } => {

@@ -1,5 +1,6 @@
 //! What the follower counts, and how it is written as OpenMetrics text.
 
+mod listed;
 mod serving;
 mod storing;
 mod upkeep;
@@ -9,15 +10,17 @@ use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
-    registry::Registry,
 };
 use tidemark_store::{BlockNumber, Tips};
 
 pub use self::serving::{Limit, Open, ServingMetrics};
-use self::{storing::StoringMetrics, upkeep::UpkeepMetrics};
-use crate::{replica::Batch, state::State};
+use self::{listed::Listed, storing::StoringMetrics, upkeep::UpkeepMetrics};
+use crate::{replica::Batch, state::State, volume::Room};
 
 pub(crate) type Labels = Vec<(&'static str, &'static str)>;
+
+/// Calls of upstreams, by their names.
+pub type UpstreamCalls = Family<Labels, Counter>;
 
 /// Every metric of one follower. Tips appear once they are known: an empty store is not a store at 0.
 pub struct Metrics {
@@ -34,14 +37,17 @@ pub struct Metrics {
     storing: StoringMetrics,
     /// What is counted of keeping the disk sound.
     pub upkeep: UpkeepMetrics,
+    /// What upstreams were asked.
+    pub upstream_calls: UpstreamCalls,
     tips: Family<Labels, Gauge>,
     sessions_ended: Family<Labels, Counter>,
     state: Family<Labels, Gauge>,
     upstream: Family<Vec<(&'static str, String)>, Gauge>,
     tls_reloads: Family<Labels, Counter>,
     free_bytes: Gauge<u64, AtomicU64>,
+    volume_bytes: Gauge<u64, AtomicU64>,
     days_to_full: Family<Labels, Gauge<f64, AtomicU64>>,
-    registry: Registry,
+    registry: Listed,
 }
 
 impl Default for Metrics {
@@ -54,14 +60,16 @@ impl Default for Metrics {
             serving: ServingMetrics::default(),
             storing: StoringMetrics::default(),
             upkeep: UpkeepMetrics::default(),
+            upstream_calls: UpstreamCalls::default(),
             tips: Family::default(),
             sessions_ended: Family::default(),
             state: Family::default(),
             upstream: Family::default(),
             tls_reloads: Family::default(),
             free_bytes: Gauge::default(),
+            volume_bytes: Gauge::default(),
             days_to_full: Family::default(),
-            registry: Registry::default(),
+            registry: Listed::default(),
         };
         metrics.registry = metrics.registered();
         metrics
@@ -98,9 +106,10 @@ impl Metrics {
         self.tls_reloads.get_or_create(&vec![("side", side), ("result", result)]).inc();
     }
 
-    /// Notes how much room there is, in bytes, and for how many days, if that can be said.
-    pub(crate) fn room(&self, free: u64, days: Option<f64>) {
+    /// Notes how much room there is, and for how many days, if that can be said.
+    pub(crate) fn room(&self, Room { free, size }: Room, days: Option<f64>) {
         self.free_bytes.set(free);
+        self.volume_bytes.set(size);
         match days {
             Some(days) => drop(self.days_to_full.get_or_create(&Labels::new()).set(days)),
             None => self.days_to_full.clear(),
@@ -135,12 +144,18 @@ impl Metrics {
             self.state.get_or_create(&vec![("state", each.name())]).set(i64::from(each == state));
         }
         let mut text = String::new();
-        encode(&mut text, &self.registry)?;
+        encode(&mut text, self.registry.registry())?;
         Ok(text)
     }
 
-    fn registered(&self) -> Registry {
-        let mut registry = Registry::with_prefix("tidemark_follower");
+    /// The names of all metrics, also of those that have no value yet.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        self.registry.names()
+    }
+
+    fn registered(&self) -> Listed {
+        let mut registry = Listed::default();
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The version that runs", Info::new(version));
         registry.register(
@@ -150,6 +165,11 @@ impl Metrics {
         );
         registry.register("state", "1 for the state the follower is in", self.state.clone());
         registry.register("upstream", "1 for the upstream that blocks come from", self.upstream.clone());
+        registry.register(
+            "upstream_requests",
+            "Calls of upstreams, by name; a subscription is one",
+            self.upstream_calls.clone(),
+        );
         registry.register(
             "sessions_ended",
             "Sessions with upstreams that ended, by reason",
@@ -172,6 +192,11 @@ impl Metrics {
             "free_bytes",
             "Bytes that the volume has left for this store",
             self.free_bytes.clone(),
+        );
+        registry.register(
+            "volume_bytes",
+            "Bytes of the volume, or of the part of it that this store may use",
+            self.volume_bytes.clone(),
         );
         registry.register(
             "days_to_full",
@@ -215,10 +240,11 @@ mod tests {
         let text = || metrics.render(Tips::default(), None, State::Syncing).expect("renders");
         metrics.follows("http://a:1");
         metrics.follows("http://b:2");
-        metrics.room(7, Some(1.5));
+        metrics.room(Room { free: 7, size: 9 }, Some(1.5));
         assert!(text().contains("upstream{url=\"http://b:2\"} 1") && !text().contains("http://a:1"));
-        assert!(text().contains("free_bytes 7\n") && text().contains("days_to_full{} 1.5\n"), "{}", text());
-        metrics.room(7, None);
+        assert!(text().contains("free_bytes 7\n") && text().contains("volume_bytes 9\n"), "{}", text());
+        assert!(text().contains("days_to_full{} 1.5\n"), "{}", text());
+        metrics.room(Room { free: 7, size: 9 }, None);
         assert!(!text().contains("days_to_full{}"), "{}", text());
     }
 }

@@ -103,10 +103,10 @@ pub async fn follow(args: FollowArgs) -> Result<Node, NodeError> {
         max_block: usize::try_from(args.serve.limits.max_block_size.0).unwrap_or(usize::MAX),
     };
     let tls = upstream_tls(&args.upstream, &args.upstream_tls, &replica)?;
-    let upstreams = args
-        .upstream
-        .iter()
-        .map(|url| GrpcConnector::new(url, args.serve.limits.max_block_size).with_tls(tls.clone()));
+    let upstreams = args.upstream.iter().map(|url| {
+        let connector = GrpcConnector::new(url, args.serve.limits.max_block_size).with_tls(tls.clone());
+        connector.counted(replica.metrics.upstream_calls.clone())
+    });
     let engine = Engine::new(Arc::clone(&replica), upstreams, &options);
     serve(&args.serve, replica, async move { Err(engine.run().await.into()) }).await
 }

@@ -24,6 +24,13 @@ const SHORTEST: Duration = Duration::from_secs(60);
 const SAMPLES: u32 = 360;
 const DAY: f64 = 24.0 * 60.0 * 60.0;
 
+/// How many bytes a store may use, and how many of them are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) free: u64,
+    pub(crate) size: u64,
+}
+
 /// Bytes stored over time.
 #[derive(Debug, Default)]
 struct Growth {
@@ -54,9 +61,13 @@ fn days(first: (Instant, u64), last: (Instant, u64), free: u64) -> Option<f64> {
     Some(free as f64 / rate / DAY)
 }
 
-/// What is left of a file system with `available` bytes for a store that has `used` of the `volume` it may use.
-fn free(available: u64, volume: Option<u64>, used: u64) -> u64 {
-    volume.map_or(available, |volume| volume.saturating_sub(used).min(available))
+/// The room on a file system of `total` bytes, of which `available` are left, for a store that has `used` of the `volume`
+/// it may use.
+fn room(total: u64, available: u64, volume: Option<u64>, used: u64) -> Room {
+    Room {
+        free: volume.map_or(available, |volume| volume.saturating_sub(used).min(available)),
+        size: volume.map_or(total, |volume| volume.min(total)),
+    }
 }
 
 /// Keeps the metrics of the volume up to date, for as long as it is polled.
@@ -65,9 +76,9 @@ pub(crate) async fn watch(replica: Arc<Replica>, dir: std::path::PathBuf, volume
     loop {
         let at = dir.clone();
         match spawn_blocking(move || measure(&at, volume)).await {
-            Ok(Ok(free)) => {
-                let days = growth.observe(Instant::now(), replica.metrics.stored_bytes(), free);
-                replica.metrics.room(free, days);
+            Ok(Ok(room)) => {
+                let days = growth.observe(Instant::now(), replica.metrics.stored_bytes(), room.free);
+                replica.metrics.room(room, days);
             }
             Ok(Err(error)) => tracing::warn!(dir = %dir.display(), "cannot measure the volume: {error}"),
             Err(_) => return,
@@ -76,10 +87,11 @@ pub(crate) async fn watch(replica: Arc<Replica>, dir: std::path::PathBuf, volume
     }
 }
 
-fn measure(dir: &Path, volume: Option<u64>) -> io::Result<u64> {
+fn measure(dir: &Path, volume: Option<u64>) -> io::Result<Room> {
     let system = statvfs(dir)?;
     let used = if volume.is_some() { used(dir)? } else { 0 };
-    Ok(free(system.f_bavail.saturating_mul(system.f_frsize), volume, used))
+    let bytes = |blocks: u64| blocks.saturating_mul(system.f_frsize);
+    Ok(room(bytes(system.f_blocks), bytes(system.f_bavail), volume, used))
 }
 
 /// Bytes that the directory's files really have.
@@ -137,9 +149,13 @@ mod tests {
 
     #[test]
     fn a_store_has_no_more_than_its_volume_nor_than_the_disk() {
-        assert_eq!(free(100, None, 70), 100);
-        assert_eq!(free(100, Some(120), 70), 50);
-        assert_eq!(free(30, Some(120), 70), 30);
-        assert_eq!(free(100, Some(50), 70), 0);
+        let check = |available, volume, free, size| {
+            assert_eq!(room(200, available, volume, 70), Room { free, size });
+        };
+        check(100, None, 100, 200);
+        check(100, Some(120), 50, 120);
+        check(30, Some(120), 30, 120);
+        check(100, Some(50), 0, 50);
+        check(100, Some(300), 100, 200);
     }
 }

@@ -95,7 +95,7 @@ mod tests {
         assert!(first.is_some() && second.is_some() && seats.take().is_none());
         drop(first);
         assert!(seats.take().is_some(), "one was given back");
-        let text = metrics.text().expect("text");
+        let text = metrics.text(&[]).expect("text");
         assert!(text.contains("tidemark_operator_follower_connections_refused_total 1"), "{text}");
         assert!(text.contains("tidemark_operator_follower_connections_allowed 2"), "{text}");
         assert!(Seats::new(None, metrics).take().is_some());

@@ -1,9 +1,19 @@
 //! What the operator counts and measures, in Prometheus' text format.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+mod shown;
 
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, atomic::AtomicU64},
+    time::Duration,
+};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::{
+        EncodeLabelSet,
+        text::{encode_eof, encode_registry},
+    },
     metrics::{
         MetricType,
         counter::Counter,
@@ -13,9 +23,10 @@ use prometheus_client::{
     },
     registry::{Metric, Registry, Unit},
 };
-use tidemark_judge::{Judgement, PodName, Reason, Verdict};
+use tidemark_judge::{PodName, Policy};
 
-use crate::{lock::lock, names::SetKey};
+use self::shown::Shown;
+use crate::{freshness::Snapshot, lock::lock, names::SetKey};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Set {
@@ -39,6 +50,14 @@ struct Reasoned {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Conditioned {
+    namespace: String,
+    set: String,
+    condition: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
 }
@@ -56,6 +75,8 @@ struct Written {
 }
 
 const PREFIX: &str = "tidemark_operator";
+/// It is measured when it is asked for; everything else is kept.
+const SAMPLE_AGE: &str = "replica_sample_age";
 
 /// All metrics.
 #[derive(Debug)]
@@ -65,6 +86,11 @@ pub struct Metrics {
     names: Vec<String>,
     fleet_tip: Family<Set, Gauge>,
     proven_tip: Family<Set, Gauge>,
+    max_lag: Family<Set, Gauge>,
+    replicas: Family<Set, Gauge>,
+    floor: Family<Set, Gauge>,
+    ready: Family<Set, Gauge>,
+    conditions: Family<Conditioned, Gauge>,
     lag: Family<Replica, Gauge>,
     serves: Family<Reasoned, Gauge>,
     samples: Family<Outcome, Counter>,
@@ -87,6 +113,7 @@ pub struct Metrics {
     events: Family<Outcome, Counter>,
     /// What is shown of each set, to change only what changes.
     shown: Mutex<BTreeMap<SetKey, Shown>>,
+    shown_conditions: Mutex<BTreeMap<SetKey, Vec<Conditioned>>>,
 }
 
 impl Metrics {
@@ -97,6 +124,11 @@ impl Metrics {
             names: Vec::new(),
             fleet_tip: Family::default(),
             proven_tip: Family::default(),
+            max_lag: Family::default(),
+            replicas: Family::default(),
+            floor: Family::default(),
+            ready: Family::default(),
+            conditions: Family::default(),
             lag: Family::default(),
             serves: Family::default(),
             samples: Family::default(),
@@ -118,6 +150,7 @@ impl Metrics {
             lease_attempts: Family::default(),
             events: Family::default(),
             shown: Mutex::default(),
+            shown_conditions: Mutex::default(),
         };
         metrics.register_fleets();
         metrics.register_work();
@@ -128,9 +161,18 @@ impl Metrics {
         let (fleet, proven) = (self.fleet_tip.clone(), self.proven_tip.clone());
         self.count("fleet_tip_blocks", "Highest trusted tip of a set", fleet);
         self.count("proven_tip_blocks", "Highest trusted proven tip of a set", proven);
+        let (max_lag, replicas) = (self.max_lag.clone(), self.replicas.clone());
+        self.count("max_lag_blocks", "How far behind a replica of a set may be", max_lag);
+        self.count("replicas", "Replicas that a set is to have", replicas);
+        let (floor, ready) = (self.floor.clone(), self.ready.clone());
+        self.count("floor_replicas", "Replicas that are to serve at least", floor);
+        self.count("ready_replicas", "Replicas that are Ready, and so serve", ready);
+        let conditions = self.conditions.clone();
+        self.count("condition", "1 for a condition of a set that is True, 0 if it is False", conditions);
         let (lag, serves) = (self.lag.clone(), self.serves.clone());
         self.count("replica_lag_blocks", "Blocks a replica is behind what it was judged against", lag);
         self.count("replica_serves", "1 for a replica that is to serve, else 0, with the reason", serves);
+        self.names.push(format!("{PREFIX}_{SAMPLE_AGE}_seconds"));
     }
 
     fn register_work(&mut self) {
@@ -260,12 +302,26 @@ impl Metrics {
     }
 
     /// A set was judged. Most judgements say what the one before said, and cost no more than seeing that.
-    pub fn judged(&self, key: &SetKey, judgement: &Judgement) {
-        let now = Shown::of(judgement);
+    pub fn judged(&self, key: &SetKey, policy: &Policy, snapshot: &Snapshot) {
+        let now = Shown::of(policy, snapshot);
         let mut shown = lock(&self.shown);
         if shown.get(key) != Some(&now) {
             let before = shown.insert(key.clone(), now.clone()).unwrap_or_default();
             self.show(key, &before, &now);
+        }
+    }
+
+    /// A set's status was made. A condition that is Unknown is not shown.
+    pub fn conditions(&self, key: &SetKey, conditions: &[Condition]) {
+        let known = conditions.iter().filter(|condition| condition.status != "Unknown");
+        let now: Vec<_> = known.map(|known| (Conditioned::of(key, known), known.status == "True")).collect();
+        let mut shown = lock(&self.shown_conditions);
+        let before = shown.insert(key.clone(), now.iter().map(|(labels, _)| labels.clone()).collect());
+        for ended in before.iter().flatten().filter(|ended| !now.iter().any(|(kept, _)| kept == *ended)) {
+            self.conditions.remove(ended);
+        }
+        for (labels, holds) in &now {
+            self.conditions.get_or_create(labels).set((*holds).into());
         }
     }
 
@@ -275,6 +331,10 @@ impl Metrics {
         if let Some(before) = shown.remove(key) {
             self.show(key, &before, &Shown::default());
         }
+        let ended = lock(&self.shown_conditions).remove(key);
+        for ended in ended.iter().flatten() {
+            self.conditions.remove(ended);
+        }
         let set = Set { namespace: key.namespace.clone(), set: key.name.clone() };
         self.gate_writes_failing.remove(&set);
     }
@@ -283,15 +343,20 @@ impl Metrics {
         let set = Set { namespace: key.namespace.clone(), set: key.name.clone() };
         set_or_end(&self.fleet_tip, &set, now.fleet_tip);
         set_or_end(&self.proven_tip, &set, now.proven_tip);
+        set_or_end(&self.max_lag, &set, now.max_lag);
+        set_or_end(&self.replicas, &set, now.wanted);
+        set_or_end(&self.floor, &set, now.floor);
+        set_or_end(&self.ready, &set, now.ready);
         for replica in before.replicas.iter().filter(|ended| !now.has(ended)) {
-            self.serves.remove(&replica.reasoned(&set));
+            self.serves.remove(&Reasoned::of(key, &replica.pod, replica.reason.as_str()));
             if !now.replicas.iter().any(|kept| kept.pod == replica.pod) {
-                self.lag.remove(&replica.labels(&set));
+                self.lag.remove(&Replica::of(key, &replica.pod));
             }
         }
         for replica in &now.replicas {
-            self.serves.get_or_create(&replica.reasoned(&set)).set(replica.serves.into());
-            set_or_end(&self.lag, &replica.labels(&set), replica.lag);
+            let reasoned = Reasoned::of(key, &replica.pod, replica.reason.as_str());
+            self.serves.get_or_create(&reasoned).set(replica.serves.into());
+            set_or_end(&self.lag, &Replica::of(key, &replica.pod), replica.lag);
         }
     }
 
@@ -300,68 +365,64 @@ impl Metrics {
         &self.names
     }
 
-    /// Everything, as a scraper reads it.
+    /// Everything, as a scraper reads it, with how old the latest answers of replicas are.
     ///
     /// # Errors
     /// None in practice: a string takes whatever is written.
-    pub fn text(&self) -> Result<String, std::fmt::Error> {
+    pub fn text(&self, ages: &[SampleAge]) -> Result<String, std::fmt::Error> {
+        let family = Family::<Replica, Gauge<f64, AtomicU64>>::default();
+        for SampleAge { set, pod, age } in ages {
+            family.get_or_create(&Replica::of(set, pod)).set(age.as_secs_f64());
+        }
+        let mut measured = Registry::with_prefix(PREFIX);
+        let help = "Since the latest answer of a replica with its tips";
+        measured.register_with_unit(SAMPLE_AGE, help, Unit::Seconds, family);
         let mut text = String::new();
-        encode(&mut text, &self.registry)?;
+        encode_registry(&mut text, &self.registry)?;
+        encode_registry(&mut text, &measured)?;
+        encode_eof(&mut text)?;
         Ok(text)
+    }
+}
+
+/// How long ago the latest answer of a replica was there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampleAge {
+    /// Its set.
+    pub set: SetKey,
+    /// Its pod.
+    pub pod: PodName,
+    /// How long ago.
+    pub age: Duration,
+}
+
+impl Replica {
+    fn of(set: &SetKey, pod: &PodName) -> Self {
+        Self { namespace: set.namespace.clone(), set: set.name.clone(), pod: pod.to_string() }
+    }
+}
+
+impl Reasoned {
+    fn of(set: &SetKey, pod: &PodName, reason: &'static str) -> Self {
+        let Replica { namespace, set, pod } = Replica::of(set, pod);
+        Self { namespace, set, pod, reason }
+    }
+}
+
+impl Conditioned {
+    fn of(set: &SetKey, condition: &Condition) -> Self {
+        Self {
+            namespace: set.namespace.clone(),
+            set: set.name.clone(),
+            condition: condition.type_.clone(),
+            reason: condition.reason.clone(),
+        }
     }
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// What is shown of a set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Shown {
-    fleet_tip: Option<u32>,
-    proven_tip: Option<u32>,
-    replicas: Vec<ShownReplica>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct ShownReplica {
-    pod: PodName,
-    reason: Reason,
-    serves: bool,
-    lag: Option<u32>,
-}
-
-impl Shown {
-    fn of(judgement: &Judgement) -> Self {
-        Self {
-            fleet_tip: judgement.fleet_tip.map(|tip| tip.0),
-            proven_tip: judgement.proven_tip.map(|tip| tip.0),
-            replicas: judgement.verdicts.iter().map(ShownReplica::of).collect(),
-        }
-    }
-
-    /// Whether the series of a replica and its reason goes on.
-    fn has(&self, other: &ShownReplica) -> bool {
-        self.replicas.iter().any(|replica| replica.pod == other.pod && replica.reason == other.reason)
-    }
-}
-
-impl ShownReplica {
-    fn of(verdict: &Verdict) -> Self {
-        let Verdict { pod, reason, serves, lag, .. } = verdict;
-        Self { pod: pod.clone(), reason: *reason, serves: *serves, lag: *lag }
-    }
-
-    fn labels(&self, set: &Set) -> Replica {
-        let Set { namespace, set } = set.clone();
-        Replica { namespace, set, pod: self.pod.to_string() }
-    }
-
-    fn reasoned(&self, set: &Set) -> Reasoned {
-        let Replica { namespace, set, pod } = self.labels(set);
-        Reasoned { namespace, set, pod, reason: self.reason.as_str() }
     }
 }
 
@@ -386,37 +447,113 @@ fn seconds() -> Histogram {
 
 #[cfg(test)]
 mod tests {
-    use tidemark_judge::{BlockNumber, Judgement, Reason, Verdict};
+    use std::time::Duration;
 
-    use super::Metrics;
-    use crate::names::SetKey;
+    use k8s_openapi::{
+        apimachinery::pkg::apis::meta::v1::{Condition, Time},
+        jiff::Timestamp,
+    };
+    use tidemark_judge::{BlockNumber, Judgement, Policy, Reason, Verdict};
 
-    fn judgement(reason: Reason, serves: bool) -> Judgement {
+    use super::{Metrics, SampleAge};
+    use crate::{
+        freshness::{PodFacts, Snapshot},
+        names::SetKey,
+    };
+
+    fn key() -> SetKey {
+        SetKey { namespace: "n".into(), name: "a".into() }
+    }
+
+    fn snapshot(reason: Reason, serves: bool) -> Snapshot {
         let verdict = Verdict { lag: Some(3), ..crate::testing::verdict(serves, reason) };
-        Judgement { verdicts: vec![verdict], fleet_tip: Some(BlockNumber(7)), ..Judgement::default() }
+        let judgement =
+            Judgement { verdicts: vec![verdict], fleet_tip: Some(BlockNumber(7)), ..Judgement::default() };
+        let pods = [true, false].map(|ready| PodFacts { ready, ..PodFacts::default() });
+        Snapshot { judgement, pods: pods.into(), ..Snapshot::default() }
+    }
+
+    fn condition(type_: &str, status: &str, reason: &str) -> Condition {
+        Condition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        }
+    }
+
+    fn text(metrics: &Metrics) -> String {
+        metrics.text(&[]).expect("text")
     }
 
     #[test]
     fn what_is_unknown_is_not_shown_as_it_last_was() {
-        let (metrics, key) = (Metrics::new(), SetKey { namespace: "n".into(), name: "a".into() });
-        metrics.judged(&key, &judgement(Reason::InSync, true));
-        let mut silent = judgement(Reason::Unknown, false);
-        (silent.verdicts[0].lag, silent.fleet_tip) = (None, None);
-        metrics.judged(&key, &silent);
-        let text = metrics.text().expect("text");
-        assert!(!text.contains("lag_blocks{") && !text.contains("fleet_tip_blocks{"), "{text}");
+        let (metrics, policy) = (Metrics::new(), Policy::default());
+        metrics.judged(&key(), &policy, &snapshot(Reason::InSync, true));
+        let mut silent = snapshot(Reason::Unknown, false);
+        (silent.judgement.verdicts[0].lag, silent.judgement.fleet_tip) = (None, None);
+        metrics.judged(&key(), &policy, &silent);
+        let text = text(&metrics);
+        assert!(!text.contains("replica_lag_blocks{") && !text.contains("fleet_tip_blocks{"), "{text}");
     }
 
     #[test]
     fn a_replica_shows_its_latest_reason_only_and_nothing_once_the_set_is_gone() {
-        let (metrics, key) = (Metrics::new(), SetKey { namespace: "n".into(), name: "a".into() });
-        metrics.judged(&key, &judgement(Reason::InSync, true));
-        metrics.judged(&key, &judgement(Reason::Lagging, false));
-        let text = metrics.text().expect("text");
-        assert!(text.contains("reason=\"Lagging\"} 0"), "{text}");
-        assert!(!text.contains("InSync"), "{text}");
-        assert!(text.contains("tidemark_operator_fleet_tip_blocks{namespace=\"n\",set=\"a\"} 7"), "{text}");
-        metrics.forget(&key);
-        assert!(!metrics.text().expect("text").contains("set=\"a\""));
+        let (metrics, policy) = (Metrics::new(), Policy::default());
+        metrics.judged(&key(), &policy, &snapshot(Reason::InSync, true));
+        metrics.judged(&key(), &policy, &snapshot(Reason::Lagging, false));
+        metrics.conditions(&key(), &[condition("Ready", "True", "EnoughReplicasServe")]);
+        let shown = text(&metrics);
+        assert!(shown.contains("reason=\"Lagging\"} 0"), "{shown}");
+        assert!(!shown.contains("InSync"), "{shown}");
+        assert!(shown.contains("tidemark_operator_fleet_tip_blocks{namespace=\"n\",set=\"a\"} 7"), "{shown}");
+        metrics.forget(&key());
+        assert!(!text(&metrics).contains("set=\"a\""));
+    }
+
+    #[test]
+    fn what_a_set_wants_stands_beside_what_it_has_and_the_floor_is_never_above_the_replicas() {
+        let metrics = Metrics::new();
+        let policy = Policy { replicas: 2, min_serving: 5, max_lag: 4, ..Policy::default() };
+        metrics.judged(&key(), &policy, &snapshot(Reason::InSync, true));
+        let text = text(&metrics);
+        for (name, value) in
+            [("replicas", 2), ("floor_replicas", 2), ("ready_replicas", 1), ("max_lag_blocks", 4)]
+        {
+            let line = format!("tidemark_operator_{name}{{namespace=\"n\",set=\"a\"}} {value}\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
+    }
+
+    #[test]
+    fn a_condition_shows_its_latest_reason_only_and_nothing_while_it_is_unknown() {
+        let metrics = Metrics::new();
+        metrics.conditions(
+            &key(),
+            &[
+                condition("ChainStalled", "True", "NoNewBlocks"),
+                condition("Ready", "True", "EnoughReplicasServe"),
+            ],
+        );
+        assert!(text(&metrics).contains("condition=\"ChainStalled\",reason=\"NoNewBlocks\"} 1\n"));
+        metrics.conditions(
+            &key(),
+            &[condition("ChainStalled", "False", "BlocksArrive"), condition("Ready", "Unknown", "Paused")],
+        );
+        let text = text(&metrics);
+        assert!(text.contains("condition=\"ChainStalled\",reason=\"BlocksArrive\"} 0\n"), "{text}");
+        assert!(!text.contains("NoNewBlocks") && !text.contains("condition=\"Ready\""), "{text}");
+    }
+
+    #[test]
+    fn the_age_of_a_sample_is_shown_as_it_is_now() {
+        let metrics = Metrics::new();
+        let age = |age| SampleAge { set: key(), pod: "a-0".into(), age };
+        let name = "tidemark_operator_replica_sample_age_seconds{namespace=\"n\",set=\"a\",pod=\"a-0\"}";
+        let shown = metrics.text(&[age(Duration::from_millis(1500))]).expect("text");
+        assert!(shown.contains(&format!("{name} 1.5\n")) && shown.ends_with("# EOF\n"), "{shown}");
+        assert!(!text(&metrics).contains(name));
     }
 }

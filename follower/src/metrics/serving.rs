@@ -8,11 +8,10 @@ use std::{
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::Registry,
 };
 use tonic::Code;
 
-use super::Labels;
+use super::{Labels, listed::Listed};
 use crate::server::Rpc;
 
 /// Up to the longest wait a limit allows by default.
@@ -126,7 +125,7 @@ impl ServingMetrics {
         self.reached.get_or_create(&vec![("limit", limit.name())]).inc();
     }
 
-    pub(super) fn register(&self, registry: &mut Registry) {
+    pub(super) fn register(&self, registry: &mut Listed) {
         registry.register(
             "request_seconds",
             "Time from a request of rpc.Api to the head of its answer, by call and code",

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus_client::{
-    metrics::{counter::Counter, histogram::Histogram},
-    registry::Registry,
-};
+use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 
+use super::listed::Listed;
 use crate::replica::Batch;
 
 /// From a fast disk's sync to one that hangs.
@@ -52,7 +50,7 @@ impl StoringMetrics {
         }
     }
 
-    pub(super) fn register(&self, registry: &mut Registry) {
+    pub(super) fn register(&self, registry: &mut Listed) {
         registry.register(
             "stored_bytes",
             "Bytes of blocks and proofs published since the start",

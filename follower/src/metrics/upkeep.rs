@@ -1,9 +1,8 @@
 //! What is counted of keeping the disk sound: scrubbing, and healing what is damaged.
 
-use prometheus_client::{
-    metrics::{counter::Counter, gauge::Gauge},
-    registry::Registry,
-};
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+
+use super::listed::Listed;
 
 /// The scrubber's and the healer's metrics.
 #[derive(Default)]
@@ -21,7 +20,7 @@ pub struct UpkeepMetrics {
 }
 
 impl UpkeepMetrics {
-    pub(super) fn register(&self, registry: &mut Registry) {
+    pub(super) fn register(&self, registry: &mut Listed) {
         registry.register(
             "healed_blocks",
             "Damaged blocks that were fetched again and put back in place",

@@ -41,7 +41,7 @@ impl Rpc {
     }
 
     /// The call that a path names.
-    pub(super) fn from_path(path: &str) -> Option<Self> {
+    pub(crate) fn from_path(path: &str) -> Option<Self> {
         let name = path.strip_prefix(PATH)?;
         Self::ALL.into_iter().find(|rpc| rpc.name() == name)
     }

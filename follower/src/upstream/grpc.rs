@@ -36,7 +36,7 @@ use super::{
     meter::{Meter, Metered, metered},
     probe,
 };
-use crate::{size::ByteSize, tls::ClientTls};
+use crate::{metrics::UpstreamCalls, size::ByteSize, tls::ClientTls};
 
 /// Answered from memory by any store that is alive.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -52,6 +52,7 @@ pub struct GrpcConnector {
     url: String,
     max_message_bytes: usize,
     tls: Option<Arc<ClientTls>>,
+    calls: UpstreamCalls,
 }
 
 impl GrpcConnector {
@@ -59,13 +60,20 @@ impl GrpcConnector {
     #[must_use]
     pub fn new(url: &Url, max_block_size: ByteSize) -> Self {
         let url = url.as_str().trim_end_matches('/').to_owned();
-        Self { url, max_message_bytes: max_message_bytes(max_block_size), tls: None }
+        let calls = UpstreamCalls::default();
+        Self { url, max_message_bytes: max_message_bytes(max_block_size), tls: None, calls }
     }
 
     /// The same store; if its URL is of https, it is reached with these.
     #[must_use]
     pub fn with_tls(self, tls: Option<Arc<ClientTls>>) -> Self {
         Self { tls, ..self }
+    }
+
+    /// The same store; what it is asked is counted here.
+    #[must_use]
+    pub fn counted(self, calls: UpstreamCalls) -> Self {
+        Self { calls, ..self }
     }
 }
 
@@ -78,7 +86,7 @@ impl Connector for GrpcConnector {
 
     async fn connect(&self) -> Result<GrpcUpstream, UpstreamError> {
         let channel = connector::connect(&self.url, self.tls.as_ref()).await?;
-        Ok(GrpcUpstream::new(channel, self.max_message_bytes))
+        Ok(GrpcUpstream::new(channel, self.max_message_bytes, &self.calls))
     }
 }
 
@@ -98,13 +106,14 @@ pub struct GrpcUpstream {
 }
 
 impl GrpcUpstream {
-    fn new(channel: Channel, max_message_bytes: usize) -> Self {
+    fn new(channel: Channel, max_message_bytes: usize, calls: &UpstreamCalls) -> Self {
         let (called, streamed) = (Arc::<Meter>::default(), Arc::<Meter>::default());
-        let client = |meter| ApiClient::new(metered(channel.clone(), meter));
+        let watched = |meter| metered(channel.clone(), meter, calls.clone());
+        let client = |meter| ApiClient::new(watched(meter));
         Self {
             calls: client(&called).max_decoding_message_size(max_message_bytes),
             streams: client(&streamed).max_decoding_message_size(max_message_bytes),
-            replica: ReplicaClient::new(metered(channel.clone(), &called)),
+            replica: ReplicaClient::new(watched(&called)),
             is_foreign: AtomicBool::new(false),
             accept: OnceLock::new(),
             called,

@@ -1,5 +1,5 @@
-//! Watches what comes over one connection: how many bytes, as they arrive and not only when a message is complete, and
-//! how many more calls the upstream says it takes.
+//! Watches what goes and comes over one connection: which calls, how many bytes, as they arrive and not only when a message
+//! is complete, and how many more calls the upstream says it takes.
 
 use std::sync::{
     Arc,
@@ -13,6 +13,8 @@ use tonic::{
     transport::{self, Channel},
 };
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
+
+use crate::{metrics::UpstreamCalls, server::Rpc};
 
 /// A channel whose answers are watched.
 pub(super) type Metered = BoxCloneSyncService<Request<Body>, Response<Body>, transport::Error>;
@@ -55,10 +57,14 @@ impl Meter {
     }
 }
 
-/// The channel, with `meter` watching.
-pub(super) fn metered(channel: Channel, meter: &Arc<Meter>) -> Metered {
+/// The channel, with `meter` watching and `calls` counting.
+pub(super) fn metered(channel: Channel, meter: &Arc<Meter>, calls: UpstreamCalls) -> Metered {
     let meter = Arc::clone(meter);
-    let watched = channel.map_response(move |response: Response<Body>| {
+    let counted = channel.map_request(move |request: Request<Body>| {
+        calls.get_or_create(&vec![("rpc", name(request.uri().path()))]).inc();
+        request
+    });
+    let watched = counted.map_response(move |response: Response<Body>| {
         meter.see(response.headers());
         response.map(|body| {
             Body::new(body.map_frame(move |frame| {
@@ -68,6 +74,11 @@ pub(super) fn metered(channel: Channel, meter: &Arc<Meter>) -> Metered {
         })
     });
     BoxCloneSyncService::new(watched)
+}
+
+/// The name of a call; what is not of `rpc.Api` asks a replica for its tips.
+fn name(path: &str) -> &'static str {
+    Rpc::from_path(path).map_or("Tips", Rpc::name)
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{RawQuery, State},
-    http::StatusCode,
+    http::{StatusCode, header},
+    response::IntoResponse,
     routing::get,
 };
 use serde::Serialize;
@@ -20,6 +21,8 @@ use crate::{
     freshness::{Filter, FleetView, Shared},
     metrics::Metrics,
 };
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Live views that may be made at the same time; each may be some megabytes.
 const VIEWS: usize = 4;
@@ -65,8 +68,10 @@ async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn scrape(State(admin): State<Admin>) -> Result<String, StatusCode> {
-    admin.metrics.text().map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+async fn scrape(State(admin): State<Admin>) -> Result<impl IntoResponse, StatusCode> {
+    let text = admin.metrics.text(&admin.shared.sample_ages());
+    let text = text.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text))
 }
 
 /// The sets that `?namespace=…&name=…` asks about.

@@ -289,7 +289,7 @@ impl Fleet {
         }
         let snapshot = Arc::new(snapshot);
         let before = self.inputs.snapshot.send_replace(Some(Arc::clone(&snapshot))).unwrap_or_default();
-        self.shared.metrics.judged(&self.key, &snapshot.judgement);
+        self.shared.metrics.judged(&self.key, &self.spec.policy, &snapshot);
         if self.leads {
             self.tell(&before, &snapshot);
         }

@@ -7,7 +7,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
-use tidemark_judge::{Moment, PodUid, VolumeUid};
+use tidemark_judge::{Moment, PodUid, Verdict, VolumeUid};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -22,6 +22,7 @@ use super::{
     primary::Primaries,
     roster::{Claim, SeenClaim, set_of},
     secrets::Secrets,
+    sight::Sight,
     snapshot::Snapshot,
     state::{Intents, Pods},
 };
@@ -30,7 +31,7 @@ use crate::{
     descriptors::{self, Seats},
     lease::Leadership,
     lock::lock,
-    metrics::Metrics,
+    metrics::{Metrics, SampleAge},
     names::SetKey,
     options::Options,
     queue::Queue,
@@ -88,6 +89,12 @@ impl Shared {
     pub fn view(&self, filter: &Filter) -> Vec<FleetView> {
         let rolls: Vec<_> = lock(&self.rolls).iter().filter_map(Weak::upgrade).collect();
         rolls.iter().flat_map(|fleets| fleets.view(filter, self.clock.now())).collect()
+    }
+
+    /// How long ago each replica of every set answered last.
+    pub fn sample_ages(&self) -> Vec<SampleAge> {
+        let rolls: Vec<_> = lock(&self.rolls).iter().filter_map(Weak::upgrade).collect();
+        rolls.iter().flat_map(|fleets| fleets.sample_ages(self.clock.now())).collect()
     }
 }
 
@@ -182,6 +189,23 @@ impl Fleets {
         let asked: Vec<_> =
             self.known().fleets.iter().filter(|(key, _)| filter.takes(key)).map(seen).collect();
         asked.iter().map(|(key, spec, seen)| FleetView::of(key, spec, seen.as_deref(), now)).collect()
+    }
+
+    fn sample_ages(&self, now: Moment) -> Vec<SampleAge> {
+        let seen = |(key, handle): (&SetKey, &Handle)| Some((key.clone(), handle.snapshot.borrow().clone()?));
+        let seen: Vec<_> = self.known().fleets.iter().filter_map(seen).collect();
+        let of_set = |(set, seen): &(SetKey, Arc<Snapshot>)| -> Vec<_> {
+            let members = seen.judgement.verdicts.iter().zip(&seen.sights);
+            let age = |(verdict, sight): (&Verdict, &Sight)| {
+                Some(SampleAge {
+                    set: set.clone(),
+                    pod: verdict.pod.clone(),
+                    age: now.since(sight.sampled_at?),
+                })
+            };
+            members.filter_map(age).collect()
+        };
+        seen.iter().flat_map(of_set).collect()
     }
 
     fn start(self: &Arc<Self>, key: &SetKey, spec: FleetSpec, pods: Arc<Pods>) -> Handle {

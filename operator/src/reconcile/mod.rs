@@ -203,6 +203,10 @@ async fn tell(
     // The watch may not show yet what was written last.
     let before = written.map(|(_, status)| status).or(set.status.as_ref());
     let next = status::status(set, before, outcome, &troubles, snapshot.as_deref(), Timestamp::now());
+    // A set that is not judged is new, or gone.
+    if snapshot.is_some() {
+        context.metrics.conditions(key, &next.conditions);
+    }
     let fresh = remembered.moves_at(start).is_some();
     if before == Some(&next) || (fresh && !status::is_news(before, &next)) {
         return Ok(());
