@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use tidemark_e2e::scripted::{Script, ServerTls};
+use tidemark_e2e::scripted::{Manners, Script, ServerTls};
 use tidemark_operator::api::StoreReplicaSet;
 
 use crate::{
@@ -71,6 +71,14 @@ impl World {
         })
         .await;
     }
+
+    /// What followers were asked and came to, by outcome.
+    async fn samples(&self, outcome: &str) -> u64 {
+        let metrics = self.admin("/metrics").await;
+        let name = format!("tidemark_operator_samples_total{{outcome=\"{outcome}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        line.map_or(0, |count| count.parse().unwrap())
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,6 +134,72 @@ impl World {
         })
         .await
         .unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn followers_of_an_authority_that_is_not_trusted_are_not_heard_until_it_is() {
+    let (authority, other) = (Authority::new("authority"), Authority::new("other"));
+    let script = over(&authority.follower("distrust"));
+    let tls = json!({ "certSecret": "cert", "caSecret": "roots" });
+    let world = World::secure("distrust", &[("roots", &other)], tls, &[script.clone(), script]).await;
+    let told = world.handshake("set-0, set-1").await;
+    assert!(told.contains("no TLS with set.distrust.svc: invalid peer certificate: UnknownIssuer"), "{told}");
+    world.unheard(1, "UnknownIssuer").await;
+    world.gate_is(0, "False", "AwaitingFirstSample").await;
+    assert_eq!((world.samples("ok").await, world.follower(0).times_asked()), (0, 0));
+    assert!(world.samples("tls").await > 0);
+    world.put_authority("roots", &authority).await;
+    for ordinal in 0..2 {
+        world.gate_is_within(SECRETS_WITHIN, ordinal, "True", "InSync").await;
+    }
+    world.condition_is("ObservationDegraded", "False", "Observed").await;
+    // Both sides turn to another authority, the followers first.
+    let renewed = other.follower("distrust");
+    world.follower(0).say(|follower| follower.tls = Some(renewed));
+    world.handshake("set-0").await;
+    world.put_authority("roots", &other).await;
+    world.gate_is_within(SECRETS_WITHIN, 0, "True", "InSync").await;
+    // The other one goes on over the connection that it has.
+    world.follower(1).asked(3).await.unwrap();
+    assert_eq!(world.gate(1).await.unwrap().status, "True");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_with_which_tls_does_not_come_about_costs_only_itself() {
+    let (authority, other) = (Authority::new("authority"), Authority::new("other"));
+    let honest = authority.follower("no-tls");
+    let (secrets, tls) = ([("cert", &authority)], json!({ "certSecret": "cert" }));
+    let world = World::secure("no-tls", &secrets, tls, &[over(&honest), over(&honest), over(&honest)]).await;
+    world.all_in(3).await;
+    let (foreign, named) = (other.follower("no-tls"), authority.server("set.elsewhere.svc", None));
+    let cases: [(&str, &str, Manners, Option<ServerTls>); 4] = [
+        ("hangs", "no TLS within", Manners::Hangs, Some(honest.clone())),
+        ("foreign", "UnknownIssuer", Manners::Honest, Some(foreign)),
+        ("another's", "not valid for name", Manners::Honest, Some(named)),
+        // What it says then would be believed of a pod that is to speak without.
+        ("without", "no TLS with set.no-tls.svc", Manners::Honest, None),
+    ];
+    let mut tip = 100;
+    for (case, words, manners, tls) in cases {
+        let asked = world.follower(2).times_asked();
+        world.follower(2).say(|follower| (follower.manners, follower.tls) = (manners, tls));
+        world.unheard(2, words).await;
+        world.gate_is(2, "False", "Unknown").await;
+        tip += 3;
+        world.primary.say(|primary| primary.tip = Some(tip));
+        world.follower(0).say(|follower| follower.tip = Some(tip));
+        world.gate_is(1, "False", "Lagging").await;
+        world.follower(1).say(|follower| follower.tip = Some(tip));
+        world.gate_is(1, "True", "InSync").await;
+        assert_eq!(world.gate(0).await.unwrap().status, "True", "{case}");
+        let more = world.follower(2).times_asked() - asked;
+        assert!(more <= 2, "{case}: it was asked {more} times, where one request may have been under way");
+        let tls = Some(honest.clone());
+        world.follower(2).say(|follower| {
+            (follower.manners, follower.tls, follower.tip) = (Manners::Honest, tls, Some(tip));
+        });
+        world.all_in(3).await;
     }
 }
 
