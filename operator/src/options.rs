@@ -67,7 +67,7 @@ pub struct InUse {
 /// What is checked.
 #[derive(Args, Clone, Debug)]
 pub struct Check {
-    /// The admin port of the operator's instances, such as http://tidemark.tidemark-system.svc:8080.
+    /// The admin port of the operator's instances, such as `http://tidemark.tidemark-system.svc:8080`.
     #[arg(long, value_name = "URL")]
     pub admin: http::Uri,
 
