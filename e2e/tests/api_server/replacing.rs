@@ -19,7 +19,7 @@ use tidemark_operator::{
 use crate::{
     controller::Controller,
     recorder::Recorder,
-    world::{World, until},
+    world::{WITHIN, World, until, until_within},
 };
 
 pub(crate) const GOOD: &str = "tidemark.local/follower:good";
@@ -55,12 +55,15 @@ fn is_true(pod: &Pod, type_: &str) -> bool {
 
 /// Waits until there are as many pods, all with this image and all Ready.
 pub(crate) async fn all_run(world: &World, replicas: u32, image: &str) {
-    until(&format!("{replicas} replicas of {image} to serve"), async || {
+    // They are made anew one after the other, each of which may take a busy machine ten seconds.
+    until_within(&format!("{replicas} replicas of {image} to serve"), WITHIN * 2, async || {
         let pods = world.api::<Pod>().list(&ListParams::default()).await?.items;
         let seen: Vec<_> =
             pods.iter().map(|pod| (pod.name_any(), images(pod), is_true(pod, "Ready"))).collect();
         let done = seen.iter().filter(|(_, of, ready)| of.ends_with(image) && *ready).count();
-        ensure!((seen.len(), done) == (replicas as usize, replicas as usize), "{seen:?}");
+        let all = (seen.len(), done) == (replicas as usize, replicas as usize);
+        let status = if all { None } else { world.api::<StoreReplicaSet>().get("set").await?.status };
+        ensure!(all, "{seen:?}, and the status is {}", json!(status));
         Ok(())
     })
     .await;

@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::kubelet::Kubelet;
 
-const WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 
 /// A running operator; dropping it ends it without a goodbye.
 pub(crate) struct Operator {
@@ -256,12 +256,12 @@ impl World {
     /// The same for what takes its time by design.
     pub(crate) async fn gate_is_within(&self, limit: Duration, ordinal: u32, status: &str, reason: &str) {
         let what = format!("gate {ordinal} to be {status} for {reason}");
-        let looking = wait::until(&what, limit, async || {
+        until_within(&what, limit, async || {
             let gate = self.gate(ordinal).await.context("no gate yet")?;
             ensure!(gate.status == status && gate.reason.as_deref() == Some(reason), "{gate:?}");
             Ok(())
-        });
-        looking.await.unwrap();
+        })
+        .await;
     }
 
     /// Waits until the condition of the set has this status and reason, and returns its message.
@@ -284,7 +284,12 @@ impl World {
 
 /// Waits for a condition, and ends the test if it never holds.
 pub(crate) async fn until<T>(what: &str, look: impl AsyncFnMut() -> Result<T>) -> T {
-    wait::until(what, WITHIN, look).await.unwrap()
+    until_within(what, WITHIN, look).await
+}
+
+/// The same for what takes its time.
+pub(crate) async fn until_within<T>(what: &str, limit: Duration, look: impl AsyncFnMut() -> Result<T>) -> T {
+    wait::until(what, limit, look).await.unwrap()
 }
 
 /// Waits until the status gives this reason for a follower.
