@@ -52,6 +52,8 @@ start_daemon() {
       nsenter "--net=/run/netns/$(node_namespace "$node")" -- setsid "${@:3}"
   ) >>"$STATE_DIR/log/$name.log" 2>&1 </dev/null &
   echo $! >"$STATE_DIR/run/$name.pid"
+  # Until it is another program than this one it names nothing, and would be taken for one that has ended.
+  while kill -0 $! 2>/dev/null && ! is_member $!; do sleep 0.01; done
 }
 
 start_daemon_again() { # NAME
