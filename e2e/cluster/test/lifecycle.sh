@@ -142,9 +142,11 @@ bad_numbers_are_refused() {
 failing_daemon_is_shown() {
   local copy
   copy=$(mktemp -d)
-  cp -r "$here" "$copy/cluster"
-  echo --no-such-flag >>"$copy/cluster/templates/kube-scheduler.flags"
-  fails_with "unknown flag: --no-such-flag" "$copy/cluster/up"
+  mkdir "$copy/e2e"
+  cp -r "$here" "$copy/e2e/cluster"
+  cp -r "$here/../../images" "$copy/images"
+  echo --no-such-flag >>"$copy/e2e/cluster/templates/kube-scheduler.flags"
+  fails_with "unknown flag: --no-such-flag" "$copy/e2e/cluster/up"
   rm -r "$copy"
   goes_down
 }
