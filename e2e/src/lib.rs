@@ -10,6 +10,7 @@ pub mod chain;
 pub mod chaos;
 pub mod demo;
 pub mod fault;
+pub mod gitops;
 pub mod install;
 pub mod kept;
 pub mod loopback;

@@ -201,8 +201,11 @@ impl Scene {
         Ok(fleet)
     }
 
-    /// The text of a manifest with its placeholders filled.
-    pub(crate) fn manifest(manifest: &str, values: &[(&str, &str)]) -> Result<String> {
+    /// The text of a manifest of ours with its placeholders filled.
+    ///
+    /// # Errors
+    /// If it cannot be read, or has a placeholder that nothing fills.
+    pub fn manifest(manifest: &str, values: &[(&str, &str)]) -> Result<String> {
         let file = programs::checkout().join("e2e/manifests").join(manifest);
         let mut text =
             std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;

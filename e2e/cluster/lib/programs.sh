@@ -9,8 +9,8 @@ VERSION_PACKAGES=(k8s.io/component-base/version k8s.io/client-go/pkg/version)
 choose_module() {
   PROGRAMS_MODULE=$1
   PROGRAMS_SOURCE=$CLUSTER_DIR/$1
-  # Names that the program kube is called by.
-  KUBE_NAMES=()
+  # Names that the program kube is called by, and modules whose custom resource definitions are wanted too.
+  KUBE_NAMES=() DEFINITION_MODULES=()
   case $1 in
     programs) # the local cluster's, and Helm
       KUBE_NAMES=(kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubelet kubectl)
@@ -27,7 +27,11 @@ choose_module() {
     health) # tells how GitOps engines read an object
       PROGRAM_PACKAGES=(health=.)
       ;;
-    *) die "there are no programs named $1: choose programs or health" ;;
+    flux) # a GitOps engine
+      PROGRAM_PACKAGES=(kustomize-controller=github.com/fluxcd/kustomize-controller)
+      DEFINITION_MODULES=(github.com/fluxcd/kustomize-controller@v1.7.3 github.com/fluxcd/source-controller@v1.7.2)
+      ;;
+    *) die "there are no programs named $1: choose programs, health or flux" ;;
   esac
 }
 
@@ -46,7 +50,8 @@ programs_key() {
   (
     cd "$PROGRAMS_SOURCE" || exit
     shopt -s nullglob
-    { go env GOVERSION GOARCH && echo "${BUILD_FLAGS[@]}" && program_ldflags && cat go.mod go.sum ./*.go ./*/*.go; } | sha256sum | cut -c1-16
+    { go env GOVERSION GOARCH && echo "${BUILD_FLAGS[@]}" && program_ldflags && cat go.mod go.sum ./*.go ./*/*.go &&
+      printf '%s' "${DEFINITION_MODULES[*]}"; } | sha256sum | cut -c1-16
   )
 }
 

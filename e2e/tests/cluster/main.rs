@@ -6,6 +6,7 @@ mod bad_input;
 mod chaos;
 mod cut;
 mod drain;
+mod gitops;
 mod helm;
 mod leaving;
 mod observed;
@@ -50,6 +51,10 @@ fn main() {
         long(story("a_fleet_leaves_tidemark_and_serves_all_the_way", leaving::serving_all_the_way)),
         long(story("a_fleet_outlives_every_change_of_its_operators_release", helm::all_that_it_does)),
         long(needs_nodes("the_tutorial_is_true", tutorial::as_it_stands)),
+        long(needs_nodes(
+            "flux_drives_operator_and_fleet_from_commit_to_prune",
+            gitops::from_commit_to_prune,
+        )),
         story("an_unreachable_primary_is_named", bad_input::unreachable_primary),
         story("a_wrong_genesis_is_named", bad_input::wrong_genesis),
         story("an_image_that_never_starts_is_named_and_can_be_mended", bad_input::image_never_starts),

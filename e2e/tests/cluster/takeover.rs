@@ -60,12 +60,12 @@ fn deployments(scene: &Scene) -> Api<Deployment> {
     Api::namespaced(scene.client.clone(), install::NAMESPACE)
 }
 
-async fn operators(scene: &Scene) -> Result<i32> {
+pub(crate) async fn operators(scene: &Scene) -> Result<i32> {
     let found = deployments(scene).get(install::RELEASE).await?;
     Ok(found.spec.and_then(|spec| spec.replicas).unwrap_or(1))
 }
 
-async fn scale_operator(scene: &Scene, replicas: Option<i32>) -> Result<()> {
+pub(crate) async fn scale_operator(scene: &Scene, replicas: Option<i32>) -> Result<()> {
     let patch = Patch::Merge(json!({ "spec": { "replicas": replicas } }));
     deployments(scene).patch(install::RELEASE, &PatchParams::default(), &patch).await?;
     wait::until("the operator to be as many", SOON, async || {
