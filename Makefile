@@ -35,7 +35,7 @@ demo: cluster-up images ## Show on a real cluster how a lagging follower leaves 
 test: ## Run every check and test; prints the time of each stage
 	@scripts/test
 
-test-full: ## The same, with half a million crashes of the store, 5000 simulated fleets, every change of the judge, half an hour of chaos and the images built twice
+test-full: ## The same, with half a million crashes of the store, 5000 simulated fleets, every change of the judge, the oldest Kubernetes, half an hour of chaos and the images built twice
 	@TIDEMARK_IMAGES=twice TIDEMARK_CRASH_REOPENINGS=500000 TIDEMARK_SIMULATION_SEEDS=0..5000 TIDEMARK_MUTANTS=all TIDEMARK_STORIES=all TIDEMARK_CHAOS_SECONDS=600 scripts/test
 
 fuzz: ## Try FUZZ_CASES (default 20000) hostile inputs on each decoder of outside bytes

@@ -4,6 +4,7 @@
 //! test leaves nothing behind.
 
 use std::{
+    env,
     fs::{self, File},
     net::TcpListener,
     path::{Path, PathBuf},
@@ -32,6 +33,8 @@ const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy"
     {"level": "Metadata", "users": ["operator"], "verbs": ["create", "update", "patch", "delete", "deletecollection"]},
     {"level": "None"}
 ]}"#;
+/// Says which API server is to be tested on.
+pub const SERVER: &str = "TIDEMARK_API_SERVER";
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running API server with an empty etcd of its own.
@@ -94,7 +97,7 @@ impl ApiServer {
         let ports = Ports { etcd: free_port()?, peer: free_port()?, server: free_port()? };
         prepare(&bin, folder.path())?;
         let etcd = start_etcd(&bin, folder.path(), ports)?;
-        let server = Mutex::new(start_server(&bin, folder.path(), ports, extra)?);
+        let server = Mutex::new(start_server(folder.path(), ports, extra)?);
         let config = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
@@ -142,7 +145,7 @@ impl ApiServer {
     /// # Errors
     /// If it does not get ready within a minute; the message ends with the server's log.
     pub async fn restart(&self) -> Result<()> {
-        let server = start_server(&programs::folder()?, self.folder.path(), self.ports, self.extra)?;
+        let server = start_server(self.folder.path(), self.ports, self.extra)?;
         *self.server() = server;
         let ready = ready(&self.config).await;
         ready.with_context(|| log_tail(&self.folder.path().join("kube-apiserver.log")))
@@ -240,7 +243,16 @@ fn start_etcd(bin: &Path, folder: &Path, ports: Ports) -> Result<Kept> {
     start_program(bin, folder, "etcd", &args)
 }
 
-fn start_server(bin: &Path, folder: &Path, ports: Ports, extra: &[&str]) -> Result<Kept> {
+/// Where the API server is that was asked for: the local cluster's, or the oldest one that is supported.
+fn server_folder() -> Result<PathBuf> {
+    match env::var(SERVER).as_deref() {
+        Err(_) => programs::folder(),
+        Ok("oldest") => programs::module("oldest"),
+        Ok(other) => bail!("{SERVER}={other} names no API server: say oldest, or nothing"),
+    }
+}
+
+fn start_server(folder: &Path, ports: Ports, extra: &[&str]) -> Result<Kept> {
     let at = |name: &str| folder.join(name).display().to_string();
     let args = [
         format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd),
@@ -262,7 +274,7 @@ fn start_server(bin: &Path, folder: &Path, ports: Ports, extra: &[&str]) -> Resu
         format!("--audit-log-path={}", at("audit.log")),
     ];
     let args: Vec<String> = args.into_iter().chain(extra.iter().map(ToString::to_string)).collect();
-    start_program(bin, folder, "kube-apiserver", &args)
+    start_program(&server_folder()?, folder, "kube-apiserver", &args)
 }
 
 async fn ready_config(folder: &Path, port: u16) -> Result<Config> {

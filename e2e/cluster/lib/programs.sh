@@ -9,6 +9,7 @@ VERSION_PACKAGES=(k8s.io/component-base/version k8s.io/client-go/pkg/version)
 choose_module() {
   PROGRAMS_MODULE=$1
   PROGRAMS_SOURCE=$CLUSTER_DIR/$1
+  PROGRAMS_VERSION=$KUBERNETES_VERSION
   # Names that the program kube is called by, and modules whose custom resource definitions are wanted too.
   KUBE_NAMES=() DEFINITION_MODULES=()
   case $1 in
@@ -27,22 +28,26 @@ choose_module() {
     health) # tells how GitOps engines read an object
       PROGRAM_PACKAGES=(health=.)
       ;;
+    oldest) # the API server of the oldest Kubernetes that is supported
+      PROGRAMS_VERSION=$OLDEST_KUBERNETES_VERSION
+      PROGRAM_PACKAGES=(kube-apiserver=k8s.io/kubernetes/cmd/kube-apiserver)
+      ;;
     flux) # a GitOps engine
       PROGRAM_PACKAGES=(kustomize-controller=github.com/fluxcd/kustomize-controller)
       DEFINITION_MODULES=(github.com/fluxcd/kustomize-controller@v1.7.3 github.com/fluxcd/source-controller@v1.7.2)
       ;;
-    *) die "there are no programs named $1: choose programs, health or flux" ;;
+    *) die "there are no programs named $1: choose programs, health, oldest or flux" ;;
   esac
 }
 
 choose_module programs
 
 program_ldflags() {
-  local package minor=${KUBERNETES_VERSION#*.}
+  local package minor=${PROGRAMS_VERSION#*.}
   printf -- '-s -w'
   for package in "${VERSION_PACKAGES[@]}"; do
     printf -- ' -X %s.gitVersion=%s -X %s.gitMajor=1 -X %s.gitMinor=%s' \
-      "$package" "$KUBERNETES_VERSION" "$package" "$package" "${minor%.*}"
+      "$package" "$PROGRAMS_VERSION" "$package" "$package" "${minor%.*}"
   done
 }
 

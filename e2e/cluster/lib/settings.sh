@@ -30,6 +30,8 @@ MAX_NODES=8
 
 BRIDGE=tidemark0
 KUBERNETES_VERSION=v1.34.4
+# What the chart asks for at least.
+OLDEST_KUBERNETES_VERSION=v1.33.0
 PAUSE_IMAGE=tidemark.local/pause:1
 BUSYBOX_IMAGE=tidemark.local/busybox:1
 

@@ -34,6 +34,7 @@ mod replacing;
 mod rule_5;
 mod sampling;
 mod takeover;
+mod version;
 mod volumes;
 mod witness;
 mod world;

@@ -1,0 +1,6 @@
+//go:build tools
+
+// Package tools pins the API server of the oldest Kubernetes that is supported.
+package tools
+
+import _ "k8s.io/kubernetes/cmd/kube-apiserver"
