@@ -6,10 +6,11 @@ use anyhow::ensure;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        apps::v1::StatefulSet,
+        apps::v1::{Deployment, StatefulSet},
         core::v1::{PersistentVolumeClaim, Pod, Service, ServiceAccount},
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
+        rbac::v1::{Role, RoleBinding},
     },
 };
 use kube::{
@@ -17,7 +18,7 @@ use kube::{
     api::{ApiResource, DynamicObject, ListParams},
 };
 use serde_json::{Value, json};
-use tidemark_e2e::apiserver::ApiServer;
+use tidemark_e2e::{apiserver::ApiServer, programs};
 use tidemark_operator::api::StoreReplicaSet;
 
 use crate::{
@@ -105,6 +106,17 @@ impl Standing {
         all.insert("the set".to_owned(), set);
         Self(all)
     }
+
+    async fn of_operator(world: &World) -> Self {
+        let mut all = BTreeMap::new();
+        versions::<Deployment>(world, &mut all).await;
+        versions::<ServiceAccount>(world, &mut all).await;
+        versions::<PodDisruptionBudget>(world, &mut all).await;
+        versions::<Role>(world, &mut all).await;
+        versions::<RoleBinding>(world, &mut all).await;
+        assert!(all.len() >= 7, "{all:?}");
+        Self(all)
+    }
 }
 
 /// The set word for word.
@@ -146,6 +158,8 @@ async fn a_fleet_applied_ten_times_by_kubectl_is_what_it_was() {
     }
     assert_eq!(user.kubectl(&["diff", "-f", text(&file)]).unwrap(), "");
     nothing_changed(&world, &before).await;
+    let user = as_stored(&world).await["spec"]["podTemplate"]["spec"]["securityContext"].clone();
+    assert_eq!(user, json!({}), "the client does not send what is null, as docs/install.md says");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,6 +175,8 @@ async fn a_fleet_applied_ten_times_on_the_server_is_what_it_was() {
     }
     assert_eq!(user.kubectl(&["diff", "--server-side", "-f", text(&file)]).unwrap(), "");
     nothing_changed(&world, &before).await;
+    let pod = world.statefulset().await.spec.unwrap().template.spec.unwrap();
+    assert_eq!(pod.security_context.unwrap().run_as_user, None, "what is null is left out");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,4 +193,57 @@ async fn a_fleet_upgraded_ten_times_by_helm_is_what_it_was() {
         upgrade();
     }
     nothing_changed(&world, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_that_leaves_its_replicas_to_another_keeps_them() {
+    let (world, _controller, user) = world("applied-scaled").await;
+    let mut set: Value = serde_json::from_str(&manifest(&world)).unwrap();
+    set["spec"].as_object_mut().unwrap().remove("replicas");
+    // These would be new to the server: the client does not send it what is null.
+    set["spec"]["podTemplate"]["spec"].as_object_mut().unwrap().remove("securityContext");
+    let file = user.write("fleet.json", &set.to_string());
+    user.kubectl(&["apply", "-f", text(&file)]).unwrap();
+    all_run(&world, 3, "first").await;
+    user.kubectl(&["scale", "storereplicaset", "set", "--replicas=2"]).unwrap();
+    settled(&world).await;
+    let spec = as_stored(&world).await["spec"].clone();
+    assert_eq!(spec["replicas"], 2);
+    for how in [&["apply", "-f", text(&file)][..], &["apply", "--server-side", "-f", text(&file)]] {
+        user.kubectl(how).unwrap();
+        assert_eq!(as_stored(&world).await["spec"], spec, "kubectl {how:?}");
+    }
+    let before = Standing::of_fleet(&world).await;
+    nothing_changed(&world, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_applied_ten_times_is_what_it_was() {
+    let mut world = World::new("applied-operator").await;
+    world.operator = None;
+    let user = Clients::of(ApiServer::shared(), &world.namespace);
+    let overlay = user.overlay("namespaced", &world.namespace);
+    for how in [&["-k", text(&overlay)][..], &["--server-side", "-k", text(&overlay)]] {
+        let with = |verb: &str| user.kubectl(&[&[verb][..], how].concat()).unwrap();
+        with("apply");
+        let before = Standing::of_operator(&world).await;
+        for _ in 0..TIMES {
+            with("apply");
+        }
+        assert_eq!(with("diff"), "");
+        assert_eq!(Standing::of_operator(&world).await, before);
+    }
+    user.kubectl(&["delete", "-k", text(&overlay)]).unwrap();
+
+    let namespaces = format!("namespaces={{{}}}", world.namespace);
+    let chart = programs::checkout().join("charts/tidemark");
+    let upgrade = || {
+        user.helm(&["upgrade", "--install", "tidemark", text(&chart), "--set", &namespaces]).unwrap();
+    };
+    upgrade();
+    let before = Standing::of_operator(&world).await;
+    for _ in 0..TIMES {
+        upgrade();
+    }
+    assert_eq!(Standing::of_operator(&world).await, before);
 }

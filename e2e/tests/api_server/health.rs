@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use crate::{
     controller::Controller,
     replacing::{GOOD, all_run, fleet, image},
-    world::{World, until},
+    world::{World, status_of, until},
 };
 
 /// What an engine makes of an object.
@@ -176,10 +176,47 @@ async fn a_refused_spec_is_a_failure_with_its_cause_until_it_is_corrected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lag_and_a_silent_primary_make_no_fleet_unhealthy_and_an_outage_does_in_the_end() {
+    let (world, controller) = fleet("health-lag", 2, |_| {}).await;
+    controller.tip(110);
+    world.primary.say(|primary| primary.tip = Some(110));
+    controller.say("set-1", |script| script.tip = Some(100));
+    world.gate_is(1, "False", "Lagging").await;
+    reads(&world, ("Current", ""), ("Healthy", "1 of 2 replicas serve")).await;
+    world.primary.say(|primary| primary.failing = Some("gone fishing".to_owned()));
+    reads(&world, ("Current", ""), ("Healthy", "gone fishing")).await;
+    world.primary.say(|primary| primary.failing = None);
+    for pod in ["set-0", "set-1"] {
+        let ended = status_of("follower", "c", json!({ "terminated": { "exitCode": 0 } }));
+        world.write_status(pod, json!({ "containerStatuses": [ended] })).await;
+    }
+    let cause = "0 of 2 replicas serve, 1 are needed";
+    reads(&world, ("InProgress", cause), ("Progressing", cause)).await;
+    world.change(json!({ "rollout": { "progressDeadline": "1s" } })).await;
+    let cause = "has not been in sync";
+    reads(&world, ("InProgress", cause), ("Degraded", cause)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_contradicts_a_fleet_shows_where_an_engine_has_a_place_for_it() {
     let (world, controller) = fleet("health-genesis", 3, |_| {}).await;
     controller.say("set-2", |script| script.genesis = 7);
     reads(&world, ("Current", ""), ("Degraded", "WrongGenesis: ")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_does_not_get_on_is_degraded_with_its_cause() {
+    let (world, _controller) = fleet("health-rollout", 2, |_| {}).await;
+    image(&world, "tidemark.local/follower:crash").await;
+    reads(&world, ("InProgress", "CrashLoopBackOff"), ("Degraded", "CrashLoopBackOff")).await;
+    world.change(json!({ "rollout": { "progressDeadline": "1s" } })).await;
+    image(&world, "tidemark.local/follower:behind").await;
+    world.primary.say(|primary| primary.tip = Some(102));
+    let cause = "has not been in sync";
+    reads(&world, ("InProgress", cause), ("Degraded", cause)).await;
+    image(&world, GOOD).await;
+    all_run(&world, 2, "good").await;
+    reads(&world, ("Current", ""), ("Healthy", "")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
