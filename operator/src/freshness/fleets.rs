@@ -87,14 +87,16 @@ impl Shared {
 impl Shared {
     /// What is known at this moment of the sets that are asked about.
     pub fn view(&self, filter: &Filter) -> Vec<FleetView> {
-        let rolls: Vec<_> = lock(&self.rolls).iter().filter_map(Weak::upgrade).collect();
-        rolls.iter().flat_map(|fleets| fleets.view(filter, self.clock.now())).collect()
+        self.rolls().iter().flat_map(|fleets| fleets.view(filter, self.clock.now())).collect()
+    }
+
+    fn rolls(&self) -> Vec<Arc<Fleets>> {
+        lock(&self.rolls).iter().filter_map(Weak::upgrade).collect()
     }
 
     /// How long ago each replica of every set answered last.
     pub fn sample_ages(&self) -> Vec<SampleAge> {
-        let rolls: Vec<_> = lock(&self.rolls).iter().filter_map(Weak::upgrade).collect();
-        rolls.iter().flat_map(|fleets| fleets.sample_ages(self.clock.now())).collect()
+        self.rolls().iter().flat_map(|fleets| fleets.sample_ages(self.clock.now())).collect()
     }
 }
 

@@ -66,7 +66,8 @@ pub(crate) fn plan(fleet: &Fleet<'_>, deadline: Duration, now: Timestamp) -> Pla
     if plan.steps.is_empty() && idle {
         one_of(&wishes, &mut plan);
     }
-    pending.watch(fleet, !wishes.is_empty(), deadline, now, &mut plan);
+    pending.watch_late(fleet, !wishes.is_empty(), deadline, now, &mut plan);
+    pending.watch_missing(fleet, deadline, now, &mut plan);
     plan
 }
 
@@ -173,19 +174,7 @@ impl<'f, 'a> Pending<'f, 'a> {
         self.absent.is_empty() && self.late.is_empty()
     }
 
-    /// Says who is waited for, and whether that has been for too long.
-    fn watch(
-        &self,
-        fleet: &Fleet<'_>,
-        others_wait: bool,
-        deadline: Duration,
-        now: Timestamp,
-        plan: &mut Plan,
-    ) {
-        self.watch_late(fleet, others_wait, deadline, now, plan);
-        self.watch_missing(fleet, deadline, now, plan);
-    }
-
+    /// Says who of them is waited for, and whether that has been for too long.
     fn watch_late(
         &self,
         fleet: &Fleet<'_>,
