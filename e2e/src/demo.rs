@@ -29,6 +29,9 @@ const STALE_WITHIN: Duration = Duration::from_secs(3);
 /// How long the fault lasts after that, for the readers to show that they meet it no more.
 const QUIET_FOR: Duration = Duration::from_secs(4);
 const ENOUGH_STALE_DIRECT: usize = 20;
+/// More than the genesis of each follower.
+const ENOUGH_COMPARED: usize = 4;
+const RETURNED_WITHIN: Duration = Duration::from_secs(30);
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -186,7 +189,15 @@ fn summary(outcome: &Outcome) {
 /// # Errors
 /// The first promise that was broken.
 pub fn check(outcome: &Outcome) -> Result<()> {
-    let Outcome { moments, stale, stale_direct, failed, .. } = outcome;
+    let Outcome { moments, stale, stale_direct, failed, compared, returned_after, .. } = outcome;
+    ensure!(
+        *compared >= ENOUGH_COMPARED,
+        "only {compared} blocks of all followers were compared with the file"
+    );
+    ensure!(
+        moments.crossed > moments.cut && moments.gate_false > moments.crossed,
+        "the gate did not follow the crossing, nor that the cut: {moments:?}"
+    );
     let late = stale.iter().filter(|read| read.asked > moments.crossed + STALE_WITHIN).count();
     ensure!(
         late == 0,
@@ -198,6 +209,11 @@ pub fn check(outcome: &Outcome) -> Result<()> {
         "only {stale_direct} stale answers came from the cut follower itself: the fault was not real"
     );
     ensure!(*failed == 0, "{failed} reads through the Service got no answer though two replicas were fresh");
+    ensure!(
+        *returned_after < RETURNED_WITHIN,
+        "the follower returned {} after the healing only",
+        seconds(*returned_after)
+    );
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use kube::{
 };
 use serde_json::json;
 use tidemark_e2e::{
-    demo, fault, install, operators,
+    fault, install, operators,
     scene::{SET, Scene},
     story::Watch,
     wait,
@@ -20,17 +20,6 @@ const MAX_LAG: u32 = 2;
 const SOON: Duration = Duration::from_secs(60);
 /// Long before a lease that nobody released runs out, which takes 15 s.
 const HANDED_OVER_WITHIN: Duration = Duration::from_secs(8);
-
-/// The demo's story, every promise asserted.
-pub(crate) async fn leaves_and_returns(scene: Scene) -> Result<()> {
-    let outcome = demo::play(&scene, |_| ()).await?;
-    demo::check(&outcome)?;
-    let moments = outcome.moments;
-    ensure!(outcome.compared > 3, "blocks of all followers were compared: {}", outcome.compared);
-    ensure!(moments.crossed > moments.cut && moments.gate_false > moments.crossed, "{moments:?}");
-    ensure!(outcome.returned_after < Duration::from_secs(30), "returned after {:?}", outcome.returned_after);
-    Ok(())
-}
 
 /// Another operator leads while a follower is out, because the first was killed or because its pod was deleted: nothing
 /// changes meanwhile, nor then.

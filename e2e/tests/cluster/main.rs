@@ -23,7 +23,6 @@ use runner::{Story, long, needs_nodes, shared, story};
 
 fn main() {
     let stories: Vec<Story> = vec![
-        needs_nodes("a_follower_cut_off_leaves_the_service_and_returns", cut::leaves_and_returns),
         long(needs_nodes("every_query_of_the_dashboard_answers_during_the_demo", observed::by_prometheus)),
         shared(needs_nodes(
             "a_leader_that_changes_while_a_follower_lags_keeps_every_gate",
