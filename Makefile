@@ -36,7 +36,7 @@ test: ## Run every check and test; prints the time of each stage
 	@scripts/test
 
 test-full: ## The same, with half a million crashes of the store, 5000 simulated fleets, every change of the judge, the oldest Kubernetes, half an hour of chaos and the images built twice
-	@TIDEMARK_IMAGES=twice TIDEMARK_CRASH_REOPENINGS=500000 TIDEMARK_SIMULATION_SEEDS=0..5000 TIDEMARK_MUTANTS=all TIDEMARK_STORIES=all TIDEMARK_CHAOS_SECONDS=600 scripts/test
+	@TIDEMARK_ANEW=1 TIDEMARK_IMAGES=twice TIDEMARK_CRASH_REOPENINGS=500000 TIDEMARK_SIMULATION_SEEDS=0..5000 TIDEMARK_MUTANTS=all TIDEMARK_STORIES=all TIDEMARK_CHAOS_SECONDS=600 scripts/test
 
 fuzz: ## Try FUZZ_CASES (default 20000) hostile inputs on each decoder of outside bytes
 	@PROPTEST_CASES=$(or $(FUZZ_CASES),20000) cargo test --quiet -p tidemark-store -p tidemark-follower --features tidemark-follower/miden --lib fuzz

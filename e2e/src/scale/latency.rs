@@ -12,7 +12,13 @@ use std::{
 
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+};
 use serde::Deserialize;
+use serde_json::json;
 use tidemark_report::{Figure, percentile};
 use tokio::{
     fs::File,
@@ -22,14 +28,18 @@ use tokio::{
 use super::{
     crowd::{Command, Told},
     layout::Place,
+    objects,
     world::{Size, World},
 };
 
 const SIZE: Size = Size { sets: 20, followers: 3, blocks: Duration::from_millis(250) };
+/// How many followers fall behind and return at the same time: so few that the API server is idle between their events.
+const LANES: u32 = 4;
 /// Verdicts to see.
 const EVENTS: usize = 240;
 const WITHIN: Duration = Duration::from_secs(300);
 const GOAL: Duration = Duration::from_millis(50);
+const BETWEEN_PLAIN: Duration = Duration::from_millis(50);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// After this long the crowd has told of all that it answered before: the log is read no nearer to the present.
 const SETTLED: Duration = Duration::from_millis(500);
@@ -75,16 +85,37 @@ pub(super) async fn measure() -> Result<Vec<Figure>> {
     world.start_operator().await?;
     world.populate().await?;
     let seen = Run::begin(&mut world).await?.until_enough().await?;
+    let plain = plain_writes(&world.client).await?;
     let mut figures = vec![Figure::count("latency_events", seen.verdict_to_gate.len())];
-    for (name, values) in
-        [("sample_to_verdict", &seen.sample_to_verdict), ("verdict_to_gate", &seen.verdict_to_gate)]
-    {
-        for (percent, goal) in [(50, None), (99, Some(GOAL))] {
+    for (name, values, goal) in [
+        ("sample_to_verdict", &seen.sample_to_verdict, Some(GOAL)),
+        ("verdict_to_gate", &seen.verdict_to_gate, Some(GOAL)),
+        ("plain_write", &plain, None),
+    ] {
+        for (percent, goal) in [(50, None), (99, goal)] {
             let value = percentile(values, percent).unwrap_or(Duration::MAX);
             figures.push(Figure::milliseconds(&format!("{name}_p{percent}"), value, goal));
         }
     }
     Ok(figures)
+}
+
+/// What this API server takes for a condition of a pod in the same minute, without an operator: the least that a gate can.
+async fn plain_writes(client: &Client) -> Result<Vec<Duration>> {
+    let mut took = Vec::new();
+    // A follower that is not held.
+    let place = Place::follower(SIZE.sets - 1, 0);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &objects::namespace(place.set));
+    for write in 0..EVENTS {
+        let status = if write % 2 == 0 { "True" } else { "False" };
+        let condition = json!({ "type": "e2e.tidemark.dev/plain", "status": status });
+        let patch = Patch::Strategic(json!({ "status": { "conditions": [condition] } }));
+        let sent = Instant::now();
+        pods.patch_status(&place.pod(), &PatchParams::default(), &patch).await?;
+        took.push(sent.elapsed());
+        tokio::time::sleep(BETWEEN_PLAIN).await;
+    }
+    Ok(took)
 }
 
 struct Run<'a> {
@@ -103,7 +134,7 @@ impl<'a> Run<'a> {
             Self { world, log, seen: Seen::default(), held: BTreeSet::new(), waiting: VecDeque::new() };
         // What was said before is of no interest.
         while run.log.next_line().await?.is_some() {}
-        for set in 0..SIZE.sets {
+        for set in 0..LANES {
             run.hold(Place::follower(set, 0)).await?;
         }
         Ok(run)

@@ -1,7 +1,7 @@
 //! A fleet in virtual time: stores that answer, a kubelet that follows the gate, and the judge in between.
 
 use crate::invariants;
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, env, panic, process, sync::Once, time::Duration};
 use tidemark_judge::{
     BlockHash, BlockNumber, GateSeen, GateStatus, Genesis, HashAt, Judgement, Member, Memory, Moment, Notice,
     Observed, Policy, Reason, Remembered, Sample, Verdict, VolumeUid, judge,
@@ -9,6 +9,20 @@ use tidemark_judge::{
 
 pub(crate) const CHAIN: Genesis = Genesis([1; 32]);
 pub(crate) const OTHER_CHAIN: Genesis = Genesis([2; 32]);
+
+static FAIL_FAST: Once = Once::new();
+
+/// With `TIDEMARK_FAIL_FAST` set, the first test that fails ends all others: a changed rule need be noticed once only.
+fn fail_fast() {
+    if env::var_os("TIDEMARK_FAIL_FAST").is_none() {
+        return;
+    }
+    let told = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        told(panic);
+        process::exit(101);
+    }));
+}
 
 pub(crate) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -104,6 +118,7 @@ pub(crate) struct World {
 impl World {
     /// A primary and `replicas` followers at 100, never judged before.
     pub(crate) fn new(replicas: u32) -> Self {
+        FAIL_FAST.call_once(fail_fast);
         let policy = Policy { replicas, ..Policy::default() };
         let mut world = Self {
             now: Moment::new(Duration::from_secs(1000)),
