@@ -15,9 +15,14 @@ const FOLLOWERS_PER_SET: u32 = 10;
 const BLOCKS: Duration = Duration::from_secs(3);
 /// After the last change until statuses have nothing to tell but movement.
 const SETTLE: Duration = Duration::from_secs(40);
+/// An operator that was started applies all sets once more, a few at a time: it has done so when it wrote nothing for so long.
+const QUIET: Duration = Duration::from_secs(10);
+const QUIET_WITHIN: Duration = Duration::from_secs(600);
 /// A multiple of the 30 s between two refreshes of a status.
 const WINDOW: Duration = Duration::from_secs(60);
 const REFRESHES: f64 = 2.0;
+const STATUS: &str = "patch storereplicasets/status";
+const LEASE: &str = " leases";
 const POLL: Duration = Duration::from_secs(1);
 
 /// What was seen while nothing happened but blocks.
@@ -53,6 +58,8 @@ pub(super) async fn measure(followers: u32) -> Result<Vec<Figure>> {
     figures.push(Figure::new(&name("restart"), begun.elapsed().as_secs_f64(), "s", None));
     figures.push(Figure::new(&name("restart_cpu"), world.operator()?.cpu()?, "CPU s", None));
     tokio::time::sleep(SETTLE).await;
+    let applied = quiet(&mut world, begun).await?;
+    figures.push(Figure::new(&name("restart_applied"), applied.as_secs_f64(), "s", None));
 
     let window = watch(&mut world).await?;
     let operator = world.operator()?;
@@ -63,6 +70,28 @@ pub(super) async fn measure(followers: u32) -> Result<Vec<Figure>> {
     figures.push(Figure::new(&name("bytes_per_follower"), each, "bytes", None));
     figures.extend(window.figures(size, name));
     Ok(figures)
+}
+
+/// Waits until all sets were applied, and returns when the last one was, counted from `begun`.
+async fn quiet(world: &mut World, begun: Instant) -> Result<Duration> {
+    let mut wrote = Instant::now();
+    while wrote.elapsed() < QUIET {
+        ensure!(
+            begun.elapsed() < QUIET_WITHIN,
+            "the operator goes on applying objects though nothing changes"
+        );
+        tokio::time::sleep(POLL).await;
+        if others(&world.audit.writes()?) > 0 {
+            wrote = Instant::now();
+        }
+    }
+    Ok(wrote.duration_since(begun))
+}
+
+/// What is neither a status nor the lease.
+fn others(writes: &Writes) -> usize {
+    let others = writes.iter().filter(|(write, _)| *write != STATUS && !write.ends_with(LEASE));
+    others.map(|(_, count)| count).sum()
 }
 
 async fn watch(world: &mut World) -> Result<Window> {
@@ -78,9 +107,8 @@ async fn watch(world: &mut World) -> Result<Window> {
 
 impl Window {
     fn figures(&self, size: Size, name: impl Fn(&str) -> String) -> Vec<Figure> {
-        let status = self.count(|write| write == "patch storereplicasets/status");
-        let lease = self.count(|write| write.ends_with(" leases"));
-        let other = self.count(|_| true) - status - lease;
+        let status = self.writes.get(STATUS).copied().unwrap_or_default();
+        let other = others(&self.writes);
         let each = number(status) / f64::from(size.sets) / REFRESHES;
         let samples = self.asked.followers_asked;
         let at_most = |goal| Some(Goal::AtMost(goal));
@@ -97,10 +125,6 @@ impl Window {
             Figure::milliseconds(&name("judged_p99"), p99, None),
             Figure::milliseconds(&name("judged_max"), max, goal),
         ]
-    }
-
-    fn count(&self, which: impl Fn(&str) -> bool) -> usize {
-        self.writes.iter().filter(|(write, _)| which(write)).map(|(_, count)| count).sum()
     }
 }
 
