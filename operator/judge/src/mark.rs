@@ -88,7 +88,8 @@ fn sources(set: &Set<'_>, tip: BlockNumber) -> BTreeSet<Source> {
 /// Whether `source` itself now says less, or has been found to follow other blocks. Silence takes nothing back.
 fn takes_back(set: &Set<'_>, source: &Source, tip: BlockNumber) -> bool {
     let Source::Member(uid, incarnation) = source else {
-        return set.primary.is_some_and(|primary| primary.tip < tip);
+        // One that still says as much raises the mark again at once.
+        return set.primary.is_some();
     };
     let Some(case) = set.cases.iter().find(|case| case.member.uid == *uid) else { return false };
     let says_less = case.memory.incarnation == *incarnation

@@ -51,7 +51,7 @@ fn settle(set: &mut Set<'_>, at: usize) {
     if claim.serves && !memory.serves {
         (memory.entered_at, memory.exit) = (Some(now), None);
     }
-    if !claim.serves && (memory.serves || memory.exit.is_none() || claim.reason.is_on_purpose()) {
+    if !claim.serves && (memory.serves || claim.reason.is_on_purpose()) {
         (memory.entered_at, memory.exit) = (None, Some(claim.reason));
     }
     memory.serves = claim.serves;
@@ -99,7 +99,7 @@ fn describe(set: &Set<'_>, case: &Case<'_>) -> Verdict {
 fn gate(set: &Set<'_>, at: usize, verdict: &Verdict) -> Option<GateWrite> {
     let open = set.opens(&set.cases[at]);
     let case = &set.cases[at];
-    let mut wanted = to_remember(set, case, open);
+    let mut wanted = to_remember(set, case);
     let seen = &case.member.gate;
     let status = if open { GateStatus::True } else { GateStatus::False };
     let differs = seen.status != status || seen.reason != Some(verdict.reason);
@@ -113,11 +113,12 @@ fn gate(set: &Set<'_>, at: usize, verdict: &Verdict) -> Option<GateWrite> {
     Some(GateWrite { open, reason: verdict.reason, message: wanted.message(&verdict.text()) })
 }
 
-fn to_remember(set: &Set<'_>, case: &Case<'_>, open: bool) -> Remembered {
+/// What the next leader is to know. One that is in on its own merit is bound by no mark.
+fn to_remember(set: &Set<'_>, case: &Case<'_>) -> Remembered {
     let volume = &case.member.volume;
     Remembered {
         container: case.member.container.clone().or_else(|| case.memory.container.clone()),
-        mark: set.memory.mark.as_ref().map(|mark| mark.tip).filter(|_| !open || !case.memory.fit),
+        mark: set.memory.mark.as_ref().map(|mark| mark.tip).filter(|_| !case.memory.fit),
         synced: set.was_synced(volume).then(|| volume.clone()),
     }
 }

@@ -24,9 +24,8 @@ pub(crate) fn watch(set: &mut Set<'_>) {
 /// A reference that falls and returns has not risen; one that stays lower for `forget_after` is the new base.
 fn next(high: Option<High>, tip: BlockNumber, now: Moment, forget_after: std::time::Duration) -> High {
     match high {
-        Some(high) if high.tip == tip => High { held_at: now, ..high },
-        Some(high) if high.tip > tip && now.since(high.held_at) <= forget_after => high,
-        Some(high) if high.tip > tip => High { tip, held_at: now, ..high },
+        Some(high) if tip < high.tip && now.since(high.held_at) <= forget_after => high,
+        Some(high) if tip <= high.tip => High { tip, held_at: now, ..high },
         _ => High { tip, risen_at: now, held_at: now },
     }
 }

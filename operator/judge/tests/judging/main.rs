@@ -17,4 +17,5 @@ mod rule_10_stall;
 mod rule_11_first_round;
 mod rule_12_budget;
 mod simulation;
+mod words;
 mod world;

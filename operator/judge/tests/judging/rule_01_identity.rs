@@ -98,3 +98,12 @@ fn a_restarted_process_returns_with_its_second_sample() {
     world.rounds(1);
     assert!(world.verdict(0).in_sync());
 }
+
+#[test]
+fn a_restart_that_is_seen_together_with_its_first_sample_starts_over_too() {
+    let mut world = World::in_sync(3);
+    world.restart(0);
+    world.ask(0);
+    world.judge();
+    assert_eq!(world.reason(0), Reason::CatchingUp);
+}

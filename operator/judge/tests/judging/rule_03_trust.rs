@@ -1,4 +1,4 @@
-use crate::world::{CHAIN, OTHER_CHAIN, World};
+use crate::world::{CHAIN, OTHER_CHAIN, World, ms};
 use std::time::Duration;
 use tidemark_judge::{BlockNumber, Reason};
 
@@ -245,4 +245,45 @@ fn without_a_primary_most_of_the_followers_pin_the_genesis() {
         world.rounds(8);
         assert_eq!(world.judgement.genesis, Some(CHAIN));
     }
+}
+
+#[test]
+fn one_that_gives_no_hash_is_waited_for_as_long_as_a_sample_counts() {
+    for (longer, diverged) in [(ms(0), false), (ms(1), true)] {
+        let mut world = World::in_sync(3);
+        world.stores[2].chooses = Some(1);
+        world.stores[0].forks_at = Some(101);
+        world.set_tips(102, &[102; 3]);
+        while world.judgement.ask_height != Some(BlockNumber(102)) {
+            ask_all(&mut world);
+            world.judge();
+        }
+        let patience = world.now.plus(world.policy.stale_after);
+        world.advance(world.policy.stale_after / 2);
+        ask_all(&mut world);
+        world.judge();
+        world.now = patience.plus(longer);
+        world.judge();
+        assert_eq!(world.has_notice("MembersDiverged"), diverged, "{longer:?} longer");
+    }
+}
+
+fn ask_all(world: &mut World) {
+    world.ask_primary();
+    (0..world.stores.len()).for_each(|at| world.ask(at));
+}
+
+#[test]
+fn one_that_is_contested_is_not_let_in() {
+    let mut world = World::in_sync(4);
+    (world.policy.observe_primary, world.policy.readmit_after) = (false, 10);
+    world.set_tips(101, &[101, 101, 101, 90]);
+    world.rounds(2);
+    world.set_tips(101, &[101; 4]);
+    world.rounds(2);
+    assert_eq!(world.reason(3), Reason::CatchingUp);
+    world.stores.iter_mut().take(2).for_each(|store| store.forks_at = Some(102));
+    world.set_tips(102, &[102; 4]);
+    world.rounds(15);
+    assert_eq!((world.reason(3), world.open_gates()), (Reason::Diverged, 3));
 }

@@ -95,3 +95,13 @@ fn a_laggard_is_measured_against_what_was_known_before_it_was_asked_and_long_aft
         }
     }
 }
+
+#[test]
+fn what_the_primary_said_is_known_as_long_as_a_sample_measured_by_it_counts() {
+    let mut world = World::in_sync(1);
+    world.set_tips(110, &[100]);
+    world.rounds(2);
+    world.stores[0].answers = false;
+    world.rounds(4);
+    assert_eq!(world.verdict(0).lag, Some(10));
+}

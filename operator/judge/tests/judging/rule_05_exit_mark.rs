@@ -187,3 +187,14 @@ fn what_another_says_takes_nothing_back_for_a_source() {
     world.rounds(10);
     assert_eq!(world.reason(2), Reason::BelowExitMark);
 }
+
+#[test]
+fn the_gate_of_one_that_is_not_in_on_its_own_merit_tells_of_the_mark() {
+    let mut world = World::in_sync(3);
+    world.policy.min_serving = 2;
+    world.set_tips(200, &[200, 100, 90]);
+    world.rounds(2);
+    assert_eq!(world.reasons(), [Reason::InSync, Reason::HeldByFloor, Reason::Lagging]);
+    let told = [0, 1, 2].map(|at| world.remembered(at).mark.map(|mark| mark.0));
+    assert_eq!(told, [None, Some(200), Some(200)]);
+}

@@ -129,3 +129,17 @@ fn the_primary_is_called_silent_only_when_it_is_observed_and_the_round_is_over()
     assert!(!says_so(true, 2));
     assert!(!says_so(false, 8));
 }
+
+#[test]
+fn what_was_seen_upstream_is_forgotten_after_twice_stale_after() {
+    let mut world = World::in_sync(2);
+    world.policy.observe_primary = false;
+    world.stores[0].upstream = Some(500);
+    world.round();
+    world.stores[0].upstream = Some(100);
+    world.add(100);
+    world.rounds(8);
+    assert_eq!(world.reason(2), Reason::Lagging);
+    world.rounds(6);
+    assert_eq!(world.reason(2), Reason::InSync);
+}

@@ -62,3 +62,25 @@ fn lagging(policy: Policy) -> World {
     assert_eq!(world.reason(0), Reason::Lagging);
     world
 }
+
+#[test]
+fn a_verdict_says_since_when_it_has_stood() {
+    let mut world = World::in_sync(2);
+    world.rounds(3);
+    let since = world.verdict(0).since;
+    assert!(since < world.now);
+    world.set_tips(200, &[100, 200]);
+    world.rounds(2);
+    let out = world.verdict(0).since;
+    assert!(out > since, "another verdict");
+    world.rounds(3);
+    assert_eq!(world.verdict(0).since, out, "the same");
+}
+
+#[test]
+fn every_reason_has_a_name_that_reads_back() {
+    for reason in Reason::ALL {
+        assert_eq!(reason.to_string().parse(), Ok(*reason));
+    }
+    assert_eq!(Reason::HeldByFloor.to_string(), "HeldByFloor");
+}

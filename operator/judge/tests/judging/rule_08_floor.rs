@@ -262,3 +262,33 @@ fn a_new_leader_waits_for_one_that_may_just_have_been_let_in() {
     world.rounds(5);
     assert_eq!(world.reasons(), [Reason::HeldByFloor, Reason::Lagging]);
 }
+
+#[test]
+fn one_that_is_worse_and_not_held_by_the_floor_is_nobodys_measure() {
+    let mut world = all_lag(&[150, 100, 50], 2, None);
+    world.policy.min_serving = 1;
+    world.policy.fenced.insert("x-1".into());
+    world.set_tips(200, &[150, 100, 151]);
+    world.ask(2);
+    world.judge();
+    assert_eq!((world.is_open(0), world.is_open(2)), (true, false), "151 is not better by more than 2");
+}
+
+#[test]
+fn nobody_wanted_needs_no_floor() {
+    let mut world = World::new(0);
+    world.judge();
+    assert!(!world.has_notice("FloorAboveReplicas"));
+}
+
+#[test]
+fn one_that_left_without_having_become_ready_is_tried_last() {
+    let mut world = all_lag(&[100, 150, 140, 120], 1, None);
+    world.rounds(6);
+    world.kubelet = false;
+    (world.member(1).container, world.member(1).ready) = (None, false);
+    world.rounds(7);
+    assert_eq!((world.is_open(2), world.is_open(3)), (false, true), "x-2 did not become Ready");
+    world.rounds(6);
+    assert_eq!((world.is_open(0), world.is_open(2)), (true, false), "{:?}", world.judgement);
+}

@@ -97,3 +97,26 @@ fn the_silent_and_the_held_are_named() {
     let found = world.judgement.notices.iter().find_map(named);
     assert_eq!(found, Some((vec!["x-0".into(), "x-1".into()], vec!["x-1".into()])));
 }
+
+#[test]
+fn one_that_only_the_floor_held_is_not_held_for_its_silence() {
+    let mut world = World::in_sync(3);
+    world.policy.min_serving = 3;
+    world.set_tips(200, &[100; 3]);
+    world.rounds(3);
+    world.stores.iter_mut().for_each(|store| store.answers = false);
+    world.rounds(8);
+    assert_eq!(world.reasons(), [Reason::HeldByFloor; 3]);
+}
+
+#[test]
+fn one_that_is_out_for_its_lag_spends_no_allowance_for_silence() {
+    let mut world = World::in_sync(3);
+    world.policy.readmit_lag = 0;
+    world.set_tips(200, &[100, 200, 200]);
+    world.rounds(2);
+    world.set_tips(200, &[199, 200, 200]);
+    world.stores[1].answers = false;
+    world.rounds(8);
+    assert_eq!(world.reasons(), [Reason::CatchingUp, Reason::Unknown, Reason::InSync]);
+}

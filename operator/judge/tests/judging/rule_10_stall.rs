@@ -42,3 +42,24 @@ fn a_reference_that_falls_and_returns_has_not_risen() {
     }
     assert!(world.has_notice("NoNewBlocks"));
 }
+
+/// Whether the chain counts as stalled after its tip was each of these for so many seconds, with `stallAfter: 10s` and
+/// `forgetAfter: 20s`.
+fn is_stalled_after(course: &[(u32, usize)]) -> bool {
+    let mut world = World::in_sync(2);
+    (world.policy.stall_after, world.policy.forget_after) = (ms(10_000), ms(20_000));
+    for (tip, seconds) in course {
+        world.set_tips(*tip, &[*tip; 2]);
+        world.rounds(*seconds);
+    }
+    world.has_notice("NoNewBlocks")
+}
+
+#[test]
+fn a_reference_that_stays_lower_for_forget_after_is_the_new_base() {
+    assert!(is_stalled_after(&[(100, 15), (90, 10), (91, 2)]), "not yet");
+    assert!(!is_stalled_after(&[(100, 15), (90, 25), (91, 2)]));
+    assert!(is_stalled_after(&[(100, 15), (90, 25)]), "a lower base is no rise");
+    assert!(is_stalled_after(&[(100, 33), (90, 8), (91, 2)]), "it was 100 a moment ago");
+    assert!(is_stalled_after(&[(100, 15), (90, 25), (80, 2), (81, 2)]), "it was 90 a moment ago");
+}

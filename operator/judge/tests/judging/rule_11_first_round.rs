@@ -1,4 +1,5 @@
-use crate::world::World;
+use crate::world::{CHAIN, World, ms};
+use std::time::Duration;
 use tidemark_judge::{GateSeen, Mode, Reason, Remembered};
 
 #[test]
@@ -242,6 +243,173 @@ fn lost_at_500(change: impl FnOnce(&mut World)) -> Reason {
 
 #[test]
 fn one_who_stood_by_knows_the_mark_that_no_gate_tells() {
-    assert_eq!(lost_at_500(World::standby_takes_over), Reason::BelowExitMark);
+    assert_eq!(lost_at_500(with_nothing_but_memory), Reason::BelowExitMark);
     assert_ne!(lost_at_500(World::change_leader), Reason::BelowExitMark, "the gate tells of 200 alone");
+}
+
+#[test]
+fn one_that_does_not_run_or_is_being_deleted_is_not_waited_for() {
+    for terminating in [false, true] {
+        let mut world = World::in_sync(3);
+        world.change_leader();
+        world.set_tips(200, &[100, 200, 200]);
+        world.member(2).terminating = terminating;
+        if !terminating {
+            world.member(2).container = None;
+        }
+        world.judge();
+        world.ask_primary();
+        world.ask(0);
+        world.ask(1);
+        world.judge();
+        assert_eq!(world.reason(0), Reason::Lagging, "terminating: {terminating}");
+    }
+}
+
+#[test]
+fn one_that_was_restarted_while_nobody_led_keeps_the_merit_it_was_found_with() {
+    let mut world = World::in_sync(3);
+    world.policy.readmit_lag = 1;
+    world.set_tips(102, &[100, 102, 102]);
+    world.rounds(2);
+    world.change_leader();
+    world.restart(0);
+    world.rounds(1);
+    assert_eq!(world.reason(0), Reason::InSync, "within maxLagBlocks");
+
+    let mut world = World::in_sync(1);
+    world.policy.readmit_lag = 1;
+    world.set_tips(200, &[100]);
+    world.rounds(2);
+    world.set_tips(200, &[198]);
+    world.rounds(1);
+    world.change_leader();
+    world.restart(0);
+    world.rounds(2);
+    assert_eq!(world.reason(0), Reason::HeldByFloor, "not within readmitLagBlocks");
+}
+
+#[test]
+fn one_taken_out_in_the_first_round_is_not_let_in_by_a_restart() {
+    let mut world = World::in_sync(3);
+    world.change_leader();
+    world.writes_arrive = false;
+    world.member(0).container = None;
+    world.judge();
+    world.restart(0);
+    world.judge();
+    assert_eq!(world.reason(0), Reason::AwaitingFirstSample);
+}
+
+/// Nothing that was asked counts any more, and no gate or status says what was known.
+fn with_nothing_but_memory(world: &mut World) {
+    world.standby_takes_over();
+    world.observed.primary = None;
+    world.observed.pinned_genesis = None;
+    world.observed.members.iter_mut().for_each(|member| member.sample = None);
+}
+
+#[test]
+fn one_who_stood_by_knows_the_genesis() {
+    let mut world = World::in_sync(2);
+    with_nothing_but_memory(&mut world);
+    world.judge();
+    assert_eq!(world.judgement.genesis, Some(CHAIN));
+}
+
+#[test]
+fn one_who_stood_by_knows_how_long_the_chain_has_stood_still() {
+    let mut world = World::in_sync(2);
+    world.rounds(50);
+    with_nothing_but_memory(&mut world);
+    world.rounds(15);
+    assert!(world.has_notice("NoNewBlocks"));
+}
+
+#[test]
+fn one_who_stood_by_knows_which_volumes_were_in_sync() {
+    let mut world = World::in_sync(1);
+    with_nothing_but_memory(&mut world);
+    world.member(0).gate = GateSeen::read("True", "ByHand", "");
+    world.set_tips(200, &[100]);
+    world.rounds(4);
+    assert_eq!(world.reason(0), Reason::HeldByFloor);
+}
+
+#[test]
+fn what_the_primary_alone_had_said_it_may_take_back_under_the_next_leader_too() {
+    let mut world = World::in_sync(2);
+    world.set_tips(200, &[100, 100]);
+    world.rounds(2);
+    world.standby_takes_over();
+    world.set_tips(100, &[100, 100]);
+    world.rounds(4);
+    assert_eq!(world.reasons(), [Reason::InSync; 2]);
+}
+
+#[test]
+fn one_who_stood_by_counts_no_answer_from_before_as_heard() {
+    let mut world = World::in_sync(3);
+    world.standby_takes_over();
+    world.judge();
+    world.set_tips(200, &[100, 200, 200]);
+    world.ask_primary();
+    world.ask(0);
+    world.judge();
+    assert_eq!(world.reason(0), Reason::HeldFirstRound);
+}
+
+#[test]
+fn the_silent_have_as_long_as_a_sample_counts() {
+    for (longer, over) in [(ms(0), false), (ms(1), true)] {
+        let mut world = World::in_sync(3);
+        world.change_leader();
+        world.set_tips(200, &[100, 200, 200]);
+        let started = world.now;
+        for second in 0..5 {
+            world.now = started.plus(ms(1000 * second));
+            world.judge();
+            world.ask_primary();
+            world.ask(0);
+            world.ask(1);
+        }
+        world.now = started.plus(world.policy.stale_after + longer);
+        world.judge();
+        assert_eq!(world.reason(0) == Reason::Lagging, over, "{longer:?} longer");
+    }
+}
+
+/// x-0 lags; nobody is judged for so long after everybody was in sync.
+fn after_a_pause_of(pause: Duration, poll_interval: Duration) -> Reason {
+    let mut world = World::in_sync(3);
+    world.policy.poll_interval = poll_interval;
+    world.set_tips(200, &[100, 200, 200]);
+    let judged_at = world.now;
+    world.judge();
+    world.now = judged_at.plus(pause - ms(2));
+    world.ask_primary();
+    world.ask(0);
+    world.judge();
+    world.reason(0)
+}
+
+#[test]
+fn one_who_stood_still_observes_a_round_first() {
+    let (second, half) = (ms(1000), ms(2500));
+    assert_eq!(after_a_pause_of(half, second), Reason::Lagging, "half of staleAfter");
+    assert_eq!(after_a_pause_of(half + ms(1), second), Reason::HeldFirstRound);
+    assert_eq!(after_a_pause_of(ms(4000), second * 2), Reason::Lagging, "twice pollInterval");
+    assert_eq!(after_a_pause_of(ms(4001), second * 2), Reason::HeldFirstRound);
+}
+
+#[test]
+fn standing_still_lets_nobody_in_whose_gate_was_to_be_closed() {
+    let mut world = World::in_sync(3);
+    world.writes_arrive = false;
+    world.set_tips(200, &[100, 200, 200]);
+    world.rounds(2);
+    assert!(!world.verdict(0).serves && world.is_open(0));
+    world.advance(ms(10_000));
+    world.judge();
+    assert!(!world.verdict(0).serves, "{:?}", world.judgement);
 }

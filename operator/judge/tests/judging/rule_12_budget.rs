@@ -243,3 +243,18 @@ fn a_laggard_beyond_the_replicas_is_not_held_for_a_floor_above_them() {
         assert!(leaves(&world, at), "{at}: {:?}", world.judgement);
     }
 }
+
+#[test]
+fn one_that_is_out_and_would_return_stays_out_to_be_replaced() {
+    let mut world = World::in_sync(3);
+    world.set_tips(200, &[100, 200, 200]);
+    world.rounds(2);
+    intend(&mut world, 0, Intent::Replace);
+    assert_eq!(world.reason(0), Reason::Lagging);
+    world.set_tips(200, &[200, 200, 200]);
+    world.rounds(2);
+    for _ in 0..5 {
+        assert_eq!(world.reason(0), Reason::Replacing);
+        world.round();
+    }
+}
