@@ -64,7 +64,7 @@ pub(crate) struct MemberMemory {
     /// Why it was taken out.
     pub(crate) exit: Option<Reason>,
     pub(crate) entered_at: Option<Moment>,
-    /// When it last left without having become Ready: others are tried before it.
+    /// When it was last in without being Ready: once it is out, others are tried before it.
     pub(crate) failed_at: Option<Moment>,
     pub(crate) track: Track,
     /// Consecutive samples within the threshold for return.

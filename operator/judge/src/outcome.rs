@@ -42,7 +42,7 @@ fn remember_volumes(set: &mut Set<'_>) {
 fn settle(set: &mut Set<'_>, at: usize) {
     let now = set.now;
     let Case { memory, claim, member, .. } = &mut set.cases[at];
-    if memory.serves && (member.ready || !claim.serves) {
+    if memory.serves {
         memory.failed_at = (!member.ready).then_some(now);
     }
     if memory.serves && !claim.serves {
