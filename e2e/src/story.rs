@@ -17,6 +17,9 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(20);
 /// How often the Service is read, each time on a new connection.
 const READ_EVERY: Duration = Duration::from_millis(50);
+/// So many fresh answers in a row say that the victim is asked no more. Each reader is sent to one of three at random, so
+/// that one such row in five billion would be chance.
+const FRESH_IN_A_ROW: usize = 55;
 const CROSSED_WITHIN: Duration = Duration::from_secs(60);
 const REACTED_WITHIN: Duration = Duration::from_secs(30);
 const RETURNED_WITHIN: Duration = Duration::from_secs(60);
@@ -129,6 +132,23 @@ impl Watch {
         .await?;
         tell(Step::Unready(unready - crossed));
         Ok(Moments { cut, crossed, gate_false, unready })
+    }
+
+    /// Waits until readers are sent to the victim no more, which kube-proxy sees to a while after no slice has it ready.
+    ///
+    /// # Errors
+    /// If readers still reach it after half a minute.
+    pub async fn routed_around(&self) -> Result<Instant> {
+        let from = Instant::now();
+        wait::until("readers to be sent to fresh followers alone", REACTED_WITHIN, async || {
+            let mut reads = self.reads.seen.all();
+            reads.retain(|(_, read)| read.asked >= from);
+            let fresh = |read: &Read| read.lag().is_some_and(|lag| lag <= self.max_lag);
+            let row = reads.iter().rev().take_while(|(_, read)| fresh(read)).count();
+            ensure!(row >= FRESH_IN_A_ROW, "{row} of {} reads since were fresh in a row", reads.len());
+            Ok(Instant::now())
+        })
+        .await
     }
 
     async fn crossed(&self, cut: Instant, tell: &mut impl FnMut(Step)) -> Result<Instant> {

@@ -103,11 +103,11 @@ async fn a_primary_at_a_port_that_does_not_exist_is_refused() {
 async fn what_the_server_refuses_to_make_is_told_in_its_words_and_the_set_recovers() {
     let world = World::new("impossible").await;
     let mut spec = world.spec();
-    spec["podTemplate"] = json!({ "spec": { "nodeSelector": { "no spaces allowed": "x" } } });
+    spec["podTemplate"] = json!({ "spec": { "activeDeadlineSeconds": 60 } });
     world.create(spec).await;
     let message = world.condition_is("Accepted", "False", "ObjectRefused").await;
     assert!(
-        message.contains("StatefulSet set is refused") && message.contains("no spaces allowed"),
+        message.contains("StatefulSet set is refused") && message.contains("activeDeadlineSeconds"),
         "{message}"
     );
     world.change(json!({ "podTemplate": null })).await;

@@ -46,12 +46,12 @@ async fn what_is_refused_in_the_dry_run_leaves_nothing_half_changed() {
     let before = service(&world, "set").await.resource_version();
     let half = json!({
         "service": { "annotations": { "new": "yes" } },
-        "podTemplate": { "spec": { "nodeSelector": { "no spaces allowed": "x" } } },
+        "podTemplate": { "spec": { "activeDeadlineSeconds": 60 } },
     });
     world.change(half).await;
     let message = world.condition_is("Accepted", "False", "ObjectRefused").await;
     assert!(
-        message.contains("StatefulSet set is refused") && message.contains("no spaces allowed"),
+        message.contains("StatefulSet set is refused") && message.contains("activeDeadlineSeconds"),
         "{message}"
     );
     assert_eq!(
@@ -60,7 +60,7 @@ async fn what_is_refused_in_the_dry_run_leaves_nothing_half_changed() {
         "the Service comes first and is not touched"
     );
     event(&world, "Refused").await;
-    world.change(json!({ "podTemplate": { "spec": { "nodeSelector": null } } })).await;
+    world.change(json!({ "podTemplate": { "spec": { "activeDeadlineSeconds": null } } })).await;
     world.condition_is("Accepted", "True", "Accepted").await;
     assert_eq!(service(&world, "set").await.annotations().get("new").map(String::as_str), Some("yes"));
     event(&world, "Accepted").await;

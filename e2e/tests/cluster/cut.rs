@@ -25,7 +25,7 @@ const HANDED_OVER_WITHIN: Duration = Duration::from_secs(8);
 /// changes meanwhile, nor then.
 pub(crate) async fn leader_changes_during_lag(scene: Scene) -> Result<()> {
     let (watch, cut) = lagging(&scene).await?;
-    let since = Instant::now();
+    let since = watch.routed_around().await?;
     let killed = operators::kill_leader(&scene.client).await?;
     let next = operators::taken_over(&scene.client, &killed).await?;
     judged_since(&scene, watch.primary.seen.last().unwrap_or_default()).await?;

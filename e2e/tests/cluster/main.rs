@@ -17,6 +17,7 @@ mod rollout;
 mod runner;
 mod takeover;
 mod tutorial;
+mod unwanted;
 mod volumes;
 
 use runner::{Story, long, needs_nodes, shared, story};
@@ -37,6 +38,7 @@ fn main() {
         shared(needs_nodes("a_container_restarted_in_its_pod_starts_over", pods::container_restarted)),
         shared(story("nonsense_is_refused_by_the_api_server", bad_input::nonsense_refused)),
         shared(story("a_follower_pod_deleted_is_replaced_and_returns", pods::pod_deleted)),
+        shared(story("what_a_fleet_wants_no_longer_is_deleted", unwanted::deleted)),
         shared(story("a_fleet_scales_up_and_down_to_nothing_and_back", pods::scaled)),
         needs_nodes("a_node_with_a_lagging_follower_is_drained", drain::with_a_lagging_pod),
         story("a_deleted_fleet_leaves_nothing_but_its_volumes", pods::fleet_deleted),
@@ -60,7 +62,7 @@ fn main() {
         needs_nodes("chaos_an_operator_that_is_killed_again_and_again", chaos::operator),
         needs_nodes("chaos_an_api_server_that_is_killed_again_and_again", chaos::api_server),
         needs_nodes("chaos_a_kubelet_that_is_killed_again_and_again", chaos::kubelet),
-        needs_nodes("no_right_was_wanting_in_any_story_before", rights::none_was_wanting),
+        needs_nodes("no_right_was_wanting_in_any_story_nor_granted_for_nothing", rights::none_was_wanting),
     ];
     runner::run(stories)
 }

@@ -66,7 +66,7 @@ pub(crate) async fn during_lag(scene: Scene) -> Result<()> {
     let (cut, at) = watch.cut()?;
     watch.left(at, |_| ()).await?;
     let before = pods(&scene).await?;
-    let begun = Instant::now();
+    let begun = watch.routed_around().await?;
     new_template(&scene, "during-lag").await?;
     wait::until("the lagging replica to be replaced", SOON, async || {
         let now = pods(&scene).await?;
