@@ -57,9 +57,9 @@ pub(super) async fn measure(followers: u32) -> Result<Vec<Figure>> {
     world.all_in().await?;
     figures.push(Figure::new(&name("restart"), begun.elapsed().as_secs_f64(), "s", None));
     figures.push(Figure::new(&name("restart_cpu"), world.operator()?.cpu()?, "CPU s", None));
-    tokio::time::sleep(SETTLE).await;
     let applied = quiet(&mut world, begun).await?;
     figures.push(Figure::new(&name("restart_applied"), applied.as_secs_f64(), "s", None));
+    tokio::time::sleep(SETTLE).await;
 
     let window = watch(&mut world).await?;
     let operator = world.operator()?;
@@ -74,7 +74,7 @@ pub(super) async fn measure(followers: u32) -> Result<Vec<Figure>> {
 
 /// Waits until all sets were applied, and returns when the last one was, counted from `begun`.
 async fn quiet(world: &mut World, begun: Instant) -> Result<Duration> {
-    let mut wrote = Instant::now();
+    let mut wrote = begun;
     while wrote.elapsed() < QUIET {
         ensure!(
             begun.elapsed() < QUIET_WITHIN,
