@@ -1,7 +1,8 @@
 //! Rule 3, second part: blocks of one height are one block.
 //!
-//! The judge asks every store near the reference for its hash at one height, waits for the answers, compares them,
-//! and asks for the next height.
+//! The judge asks every store for its hash at one height, waits for the answers, compares them, and asks for the next
+//! height. The heights are those of the stores near the reference; with them take turns those of stores far behind, each
+//! at its own tip, since one that forked and stopped there would be asked nothing else, and the floor may hold it.
 
 use crate::{
     BlockHash, BlockNumber, Moment, Notice, PodUid,
@@ -16,6 +17,8 @@ pub(crate) struct Comparison {
     question: Option<Question>,
     /// When the last question was put.
     asked_at: Option<Moment>,
+    /// Whether it was about a store far behind.
+    was_of_one_behind: bool,
     contested: Option<Contested>,
 }
 
@@ -48,7 +51,7 @@ pub(crate) fn ask(set: &mut Set<'_>) {
     let due = comparison.asked_at.is_none_or(|at| now.since(at) >= set.policy.compare_every);
     if comparison.question.is_none()
         && due
-        && let Some(height) = height(set)
+        && let Some(height) = next_height(set)
     {
         let comparison = &mut set.memory.comparison;
         (comparison.question, comparison.asked_at) = (Some(Question { height, asked_at: now }), Some(now));
@@ -56,8 +59,29 @@ pub(crate) fn ask(set: &mut Set<'_>) {
     set.judgement.ask_height = set.memory.comparison.question.map(|question| question.height);
 }
 
-/// The height to ask for: the lowest tip of the stores near the reference. One far behind is out for that, and must
-/// not hide a fork of the others above it. A primary that gives hashes of its own choice only is met where it gave one.
+/// Those near the reference and those far behind take turns.
+fn next_height(set: &mut Set<'_>) -> Option<BlockNumber> {
+    let near = height(set);
+    let behind = if set.memory.comparison.was_of_one_behind { None } else { one_behind(set) };
+    set.memory.comparison.was_of_one_behind = behind.is_some();
+    let Some(at) = behind else { return near };
+    set.cases[at].memory.asked_about_at = Some(set.now);
+    set.cases[at].counted.map(|seen| seen.tip)
+}
+
+/// The store far behind that has waited longest, of those whose own tip was not compared yet.
+fn one_behind(set: &Set<'_>) -> Option<usize> {
+    let lowest = lowest_near(set);
+    let waits = |case: &Case<'_>| {
+        let tip = case.counted.filter(|_| case.counts()).map(|seen| seen.tip);
+        tip.is_some_and(|tip| tip < lowest && case.memory.compared.is_none_or(|compared| compared < tip))
+    };
+    let waiting = (0..set.cases.len()).filter(|&at| waits(&set.cases[at]));
+    waiting.min_by_key(|&at| set.cases[at].memory.asked_about_at)
+}
+
+/// The height to ask those near the reference for: the lowest tip of them. One far behind must not hide a fork of the
+/// others above it. A primary that gives hashes of its own choice only is met where it gave one.
 fn height(set: &Set<'_>) -> Option<BlockNumber> {
     let lowest = near(set).filter_map(|case| case.counted).chain(set.primary).map(|seen| seen.tip).min()?;
     let given = set.memory.primary.hashes.iter().map(|known| known.height).filter(|given| *given <= lowest);
@@ -66,10 +90,14 @@ fn height(set: &Set<'_>) -> Option<BlockNumber> {
     Some(given.max().filter(|_| chooses_itself).unwrap_or(lowest))
 }
 
-fn near<'s, 'a>(set: &'s Set<'a>) -> impl Iterator<Item = &'s Case<'a>> {
+/// From where on a tip is near the reference.
+fn lowest_near(set: &Set<'_>) -> BlockNumber {
     let max_lag = set.policy.max_lag;
-    let lowest =
-        set.judgement.fleet_tip.map_or(BlockNumber(0), |tip| BlockNumber(tip.0.saturating_sub(max_lag)));
+    set.judgement.fleet_tip.map_or(BlockNumber(0), |tip| BlockNumber(tip.0.saturating_sub(max_lag)))
+}
+
+fn near<'s, 'a>(set: &'s Set<'a>) -> impl Iterator<Item = &'s Case<'a>> {
+    let lowest = lowest_near(set);
     let is_near =
         move |case: &&Case<'_>| case.counts() && case.counted.is_some_and(|seen| seen.tip >= lowest);
     set.cases.iter().filter(is_near)
@@ -110,7 +138,10 @@ fn conclude(set: &mut Set<'_>, height: BlockNumber) {
     for (at, _) in answers.iter().filter(|(_, hash)| Some(*hash) == right) {
         clear(&mut set.cases[*at], height);
     }
-    set.memory.comparison.contested = None;
+    if answers.len() + usize::from(primary.is_some()) > 1 {
+        answers.iter().for_each(|(at, _)| set.cases[*at].memory.compared = Some(height));
+    }
+    settle_contested(set, height);
     condemn(set, height, right.is_some(), &wrong);
 }
 
@@ -130,6 +161,15 @@ fn right_side(answers: &[(usize, BlockHash)], primary: Option<BlockHash>) -> Opt
 fn clear(case: &mut Case<'_>, height: BlockNumber) {
     if case.memory.diverged.is_some_and(|diverged| diverged <= height) {
         case.memory.diverged = None;
+    }
+}
+
+/// What was contested at a height is so until the stores agree there or above, or none has a block there any more.
+fn settle_contested(set: &mut Set<'_>, height: BlockNumber) {
+    let Some(contested) = &set.memory.comparison.contested else { return };
+    let holds = |case: &Case<'_>| case.counted.is_some_and(|seen| seen.tip >= contested.height);
+    if contested.height <= height || !comparable(set).any(holds) {
+        set.memory.comparison.contested = None;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The gate condition on a pod, as found and as wanted. What a later leader must know is in its message.
 
 use crate::{BlockNumber, ContainerId, Reason, VolumeUid};
+use std::fmt;
 
 /// The status of the gate condition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,9 +32,38 @@ pub struct Remembered {
     /// The container the verdict was about.
     pub container: Option<ContainerId>,
     /// The height the fleet was known to have when the member was taken out.
-    pub mark: Option<BlockNumber>,
+    pub mark: Option<RememberedMark>,
     /// The volume on which the member has been in sync.
     pub synced: Option<VolumeUid>,
+    /// The height at which the member's blocks contradict the right side.
+    pub diverged: Option<BlockNumber>,
+}
+
+/// A height the fleet was known to have, and by whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RememberedMark {
+    /// The height.
+    pub tip: BlockNumber,
+    /// The primary alone said so, and may take it back by saying less.
+    pub of_primary: bool,
+}
+
+impl RememberedMark {
+    /// What follows the number then.
+    const OF_PRIMARY: &str = "@primary";
+
+    /// None unless it is as [`Display`](fmt::Display) writes it.
+    fn read(text: &str) -> Option<Self> {
+        let number = text.strip_suffix(Self::OF_PRIMARY);
+        let tip = number.unwrap_or(text).parse().ok().map(BlockNumber)?;
+        Some(Self { tip, of_primary: number.is_some() })
+    }
+}
+
+impl fmt::Display for RememberedMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.tip, if self.of_primary { Self::OF_PRIMARY } else { "" })
+    }
 }
 
 /// A gate condition to be written.
@@ -74,8 +104,9 @@ impl Remembered {
     fn read_field(&mut self, field: &str) {
         match field.split_once('=') {
             Some(("container", id)) => self.container = Some(id.into()),
-            Some(("mark", number)) => self.mark = number.parse().ok().map(BlockNumber),
+            Some(("mark", mark)) => self.mark = RememberedMark::read(mark),
             Some(("synced", volume)) => self.synced = Some(volume.into()),
+            Some(("diverged", number)) => self.diverged = number.parse().ok().map(BlockNumber),
             _ => {}
         }
     }
@@ -88,6 +119,7 @@ impl Remembered {
             ("container", self.container.as_ref().map(ToString::to_string)),
             ("mark", self.mark.map(|mark| mark.to_string())),
             ("synced", self.synced.as_ref().map(ToString::to_string)),
+            ("diverged", self.diverged.map(|height| height.to_string())),
         ];
         for (name, value) in fields {
             if let Some(value) = value {

@@ -42,6 +42,7 @@ fn recall(now: Moment, member: &Member, memory: &mut SetMemory) -> MemberMemory 
     if let (false, Some(mark)) = (fit, gate.remembered.mark) {
         mark::recall(now, mark, memory);
     }
+    let of_volume = memory.diverged.get(&member.volume).map(|(height, _)| *height);
     let same_process = gate.remembered.container == member.container;
     MemberMemory {
         container: gate.remembered.container.clone(),
@@ -50,6 +51,7 @@ fn recall(now: Moment, member: &Member, memory: &mut SetMemory) -> MemberMemory 
         fit,
         exit: gate.reason.filter(|_| !serves),
         entered_at: serves.then_some(now),
+        diverged: of_volume.max(gate.remembered.diverged),
         ..MemberMemory::default()
     }
 }

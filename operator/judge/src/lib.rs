@@ -37,7 +37,7 @@ mod time;
 mod track;
 mod words;
 
-pub use gate::{GateSeen, GateStatus, GateWrite, Remembered};
+pub use gate::{GateSeen, GateStatus, GateWrite, Remembered, RememberedMark};
 pub use ids::{BlockHash, BlockNumber, BootId, ContainerId, Genesis, PodName, PodUid, VolumeUid};
 pub use judgement::{ConditionType, Event, Judgement, Notice, Verdict};
 pub use memory::Memory;

@@ -4,7 +4,7 @@
 //! included, for as long as the reference is below it. It never takes anybody out.
 
 use crate::{
-    BlockNumber, Event, Moment, PodUid,
+    BlockNumber, Event, Moment, PodUid, RememberedMark,
     case::{Set, Standing},
     confirmation,
     memory::SetMemory,
@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) tip: BlockNumber,
-    /// Empty when it was found in a gate: then only a tip or time lifts it.
+    /// Empty when it was found in a gate and was not the primary's alone: then only a tip or time lifts it.
     sources: BTreeSet<Source>,
     supported_at: Moment,
 }
@@ -37,10 +37,17 @@ impl Mark {
 }
 
 /// Takes in a mark that an earlier leader left in a gate.
-pub(crate) fn recall(now: Moment, tip: BlockNumber, memory: &mut SetMemory) {
-    if memory.mark.as_ref().is_none_or(|mark| mark.tip < tip) {
-        memory.mark = Some(Mark { tip, sources: BTreeSet::new(), supported_at: now });
+pub(crate) fn recall(now: Moment, found: RememberedMark, memory: &mut SetMemory) {
+    if memory.mark.as_ref().is_none_or(|mark| mark.tip < found.tip) {
+        let sources = found.of_primary.then_some(Source::Primary).into_iter().collect();
+        memory.mark = Some(Mark { tip: found.tip, sources, supported_at: now });
     }
+}
+
+/// What the next leader is to know of the mark.
+pub(crate) fn to_remember(memory: &SetMemory) -> Option<RememberedMark> {
+    let mark = memory.mark.as_ref()?;
+    Some(RememberedMark { tip: mark.tip, of_primary: mark.sources == [Source::Primary].into() })
 }
 
 /// Lifts the mark when it is taken back or too old, and raises it with the reference.

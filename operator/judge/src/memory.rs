@@ -16,12 +16,13 @@ pub struct Memory {
 impl Memory {
     /// What one who judged while another led keeps as he becomes the leader. He starts from the gates he finds and
     /// observes a round (rule 11); but what the fleet was known to have binds those that return (rule 5), and a volume
-    /// that was in sync, the chain's genesis and how long it has stood still are facts, whoever saw them.
+    /// that was in sync or holds other blocks, the chain's genesis and how long it has stood still are facts, whoever
+    /// saw them.
     #[must_use]
     pub fn taken_over(self) -> Self {
-        let SetMemory { genesis, mark, high, synced, .. } = self.set;
+        let SetMemory { genesis, mark, high, synced, diverged, .. } = self.set;
         let mark = mark.map(Mark::without_processes);
-        let set = SetMemory { genesis, mark, high, synced, ..SetMemory::default() };
+        let set = SetMemory { genesis, mark, high, synced, diverged, ..SetMemory::default() };
         Self { members: BTreeMap::new(), set }
     }
 }
@@ -38,6 +39,9 @@ pub(crate) struct SetMemory {
     pub(crate) comparison: Comparison,
     /// Volumes on which a member has been in sync, and when a member with that volume was last seen.
     pub(crate) synced: BTreeMap<VolumeUid, Moment>,
+    /// Volumes whose blocks contradict the right side, from which height, and when a member with that volume was last
+    /// seen.
+    pub(crate) diverged: BTreeMap<VolumeUid, (BlockNumber, Moment)>,
 }
 
 /// The first round of a leader, or of a set that leaves `mode: Observe`.
@@ -72,6 +76,10 @@ pub(crate) struct MemberMemory {
     pub(crate) asked_again_at: Option<Moment>,
     /// The height at which its blocks contradicted the right side.
     pub(crate) diverged: Option<BlockNumber>,
+    /// The height at which its blocks were last compared with others'.
+    pub(crate) compared: Option<BlockNumber>,
+    /// When a question was last put about its own tip, because it is far behind.
+    pub(crate) asked_about_at: Option<Moment>,
     pub(crate) verdict: Option<(bool, Reason)>,
     pub(crate) since: Moment,
 }

@@ -1,8 +1,9 @@
 //! From claims to verdicts, gate writes and the memory of each member. Changes no decision.
 
 use crate::{
-    GateStatus, GateWrite, Judgement, Memory, Notice, Reason, Remembered, Verdict,
+    GateStatus, GateWrite, Judgement, Memory, Moment, Notice, Reason, Remembered, Verdict,
     case::{Case, Claim, Set},
+    mark,
 };
 
 /// Ends the judgement.
@@ -25,7 +26,7 @@ fn report_floor(set: &mut Set<'_>) {
     }
 }
 
-/// A volume is forgotten when no pod has used it for `forgetAfter`.
+/// What was found of a volume is forgotten when no pod has used it for `forgetAfter`.
 fn remember_volumes(set: &mut Set<'_>) {
     let (now, forget_after) = (set.now, set.policy.forget_after);
     for case in &set.cases {
@@ -35,7 +36,15 @@ fn remember_volumes(set: &mut Set<'_>) {
             set.memory.synced.insert(volume.clone(), now);
         }
     }
-    set.memory.synced.retain(|_, seen_at| now.since(*seen_at) <= forget_after);
+    for case in &set.cases {
+        match case.memory.diverged {
+            Some(height) => set.memory.diverged.insert(case.member.volume.clone(), (height, now)),
+            None => set.memory.diverged.remove(&case.member.volume),
+        };
+    }
+    let kept = |seen_at: &Moment| now.since(*seen_at) <= forget_after;
+    set.memory.synced.retain(|_, seen_at| kept(seen_at));
+    set.memory.diverged.retain(|_, (_, seen_at)| kept(seen_at));
 }
 
 /// Keeps the decision for the next judgement.
@@ -118,7 +127,8 @@ fn to_remember(set: &Set<'_>, case: &Case<'_>) -> Remembered {
     let volume = &case.member.volume;
     Remembered {
         container: case.member.container.clone().or_else(|| case.memory.container.clone()),
-        mark: set.memory.mark.as_ref().map(|mark| mark.tip).filter(|_| !case.memory.fit),
+        mark: mark::to_remember(&set.memory).filter(|_| !case.memory.fit),
         synced: set.was_synced(volume).then(|| volume.clone()),
+        diverged: case.memory.diverged,
     }
 }

@@ -68,6 +68,115 @@ fn a_laggard_hides_no_fork_above_it() {
 }
 
 #[test]
+fn one_that_forked_and_stopped_is_found_however_far_behind() {
+    let mut world = World::in_sync(4);
+    world.policy.min_serving = 4;
+    (world.stores[0].forks_at, world.stores[1].forks_at) = (Some(101), None);
+    world.set_tips(500, &[102, 102, 500, 500]);
+    world.rounds(8);
+    assert_eq!(world.reason(0), Reason::Diverged, "the floor holds no such store");
+    assert_eq!(world.reason(1), Reason::HeldByFloor, "one that stopped on the right side is as good as any");
+    assert!(!world.is_open(0) && world.is_open(1));
+}
+
+#[test]
+fn a_height_of_one_behind_is_asked_once_and_the_others_are_asked_on() {
+    let mut world = World::in_sync(3);
+    let mut asked = Vec::new();
+    for second in 0..20_u32 {
+        world.set_tips(110 + second, &[105, 110 + second, 110 + second]);
+        world.ask_primary();
+        for at in 0..3 {
+            world.ask(at);
+            world.judge();
+            asked.extend(world.judgement.ask_height.map(|height| height.0));
+        }
+        world.advance(Duration::from_secs(1));
+    }
+    asked.dedup();
+    assert_eq!(asked.iter().filter(|height| **height == 105).count(), 1, "{asked:?}");
+    assert!(asked.len() > 10, "{asked:?}");
+}
+
+#[test]
+fn those_behind_take_turns_and_one_without_hashes_keeps_no_other_waiting_for_good() {
+    let mut world = World::in_sync(5);
+    world.stores[3].chooses = Some(1);
+    world.stores[4].forks_at = Some(101);
+    world.set_tips(500, &[500, 500, 500, 120, 130]);
+    world.rounds(30);
+    assert_eq!(world.reason(4), Reason::Diverged);
+}
+
+#[test]
+fn a_fork_is_known_to_the_next_leader_and_of_the_next_pod_on_that_volume() {
+    let diverged = || {
+        let mut world = World::in_sync(4);
+        world.policy.min_serving = 4;
+        world.stores[0].forks_at = Some(101);
+        world.set_tips(102, &[102; 4]);
+        world.rounds(4);
+        assert_eq!(world.reason(0), Reason::Diverged);
+        world
+    };
+    let check = |mut world: World, what: &str| {
+        // Nobody but the floor would ask for it now.
+        world.set_tips(900, &[102, 500, 500, 500]);
+        for _ in 0..8 {
+            world.round();
+            assert!(!world.is_open(0), "{what}: {:?}", world.verdict(0));
+        }
+        assert_eq!(world.reason(0), Reason::Diverged, "{what}");
+        // And until it agrees.
+        world.stores[0].forks_at = None;
+        world.set_tips(901, &[901; 4]);
+        world.rounds(10);
+        assert_eq!(world.reason(0), Reason::InSync, "{what}");
+    };
+    let mut world = diverged();
+    world.change_leader();
+    check(world, "another leader");
+    let mut world = diverged();
+    world.standby_takes_over();
+    check(world, "a standby");
+    let mut world = diverged();
+    world.recreate(0);
+    check(world, "another pod");
+}
+
+#[test]
+fn a_volume_that_is_made_anew_has_not_diverged() {
+    let mut world = World::in_sync(3);
+    world.stores[0].forks_at = Some(101);
+    world.set_tips(102, &[102; 3]);
+    world.rounds(4);
+    assert_eq!(world.reason(0), Reason::Diverged);
+    world.recreate(0);
+    world.member(0).volume = "another".into();
+    world.stores[0].forks_at = None;
+    world.round();
+    assert_ne!(world.reason(0), Reason::Diverged);
+}
+
+#[test]
+fn a_contradiction_stays_while_lower_blocks_agree() {
+    let mut world = World::in_sync(4);
+    world.stores.iter_mut().take(3).for_each(|store| store.forks_at = Some(102));
+    world.set_tips(102, &[102; 4]);
+    world.rounds(4);
+    assert!(world.has_notice("Divergence"));
+    world.stores[3].tip = Some(101);
+    for _ in 0..8 {
+        world.round();
+        assert!(world.has_notice("Divergence"), "block 102 is still three to one");
+    }
+    world.stores.iter_mut().for_each(|store| store.forks_at = None);
+    world.set_tips(101, &[101; 4]);
+    world.rounds(8);
+    assert!(!world.has_notice("Divergence"), "nobody has that block any more");
+}
+
+#[test]
 fn without_a_primary_the_larger_side_is_right() {
     let mut world = fork_without_primary(3, 1);
     world.rounds(8);

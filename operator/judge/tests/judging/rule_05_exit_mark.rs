@@ -189,12 +189,36 @@ fn what_another_says_takes_nothing_back_for_a_source() {
 }
 
 #[test]
+fn what_the_primary_alone_said_it_takes_back_before_the_next_leader_too() {
+    let mut world = World::in_sync(3);
+    world.primary.rogue = Some(9_000_000);
+    world.rounds(3);
+    assert_eq!(world.open_gates(), 1, "all but the floor are out: {:?}", world.reasons());
+    world.change_leader();
+    world.rounds(3);
+    world.primary.rogue = None;
+    world.rounds(6);
+    assert_eq!(world.reasons(), [Reason::InSync; 3]);
+}
+
+#[test]
+fn what_a_member_has_reached_too_the_primary_takes_back_before_nobody() {
+    let mut world = World::in_sync(3);
+    world.set_tips(200, &[200, 100, 100]);
+    world.rounds(3);
+    world.stores[0].answers = false;
+    world.change_leader();
+    world.primary.tip = Some(100);
+    assert_nobody_returns(&mut world, 30);
+}
+
+#[test]
 fn the_gate_of_one_that_is_not_in_on_its_own_merit_tells_of_the_mark() {
     let mut world = World::in_sync(3);
     world.policy.min_serving = 2;
     world.set_tips(200, &[200, 100, 90]);
     world.rounds(2);
     assert_eq!(world.reasons(), [Reason::InSync, Reason::HeldByFloor, Reason::Lagging]);
-    let told = [0, 1, 2].map(|at| world.remembered(at).mark.map(|mark| mark.0));
+    let told = [0, 1, 2].map(|at| world.remembered(at).mark.map(|mark| mark.tip.0));
     assert_eq!(told, [None, Some(200), Some(200)]);
 }

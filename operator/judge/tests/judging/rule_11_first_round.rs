@@ -1,6 +1,6 @@
 use crate::world::{CHAIN, World, ms};
 use std::time::Duration;
-use tidemark_judge::{GateSeen, Mode, Reason, Remembered};
+use tidemark_judge::{BlockNumber, GateSeen, Mode, Reason, Remembered, RememberedMark};
 
 #[test]
 fn a_new_leader_changes_no_gate_and_writes_nothing() {
@@ -72,16 +72,24 @@ fn a_restart_while_nobody_led_is_found_by_the_message() {
 fn a_message_says_it_to_people_and_to_the_next_leader() {
     let remembered = Remembered {
         container: Some("containerd://ab".into()),
-        mark: Some(tidemark_judge::BlockNumber(7)),
+        mark: Some(RememberedMark { tip: BlockNumber(7), of_primary: false }),
         synced: Some("pvc-1".into()),
+        diverged: Some(BlockNumber(5)),
     };
     let message = remembered.message("too far behind; 3 blocks behind 10, limit 2");
     assert_eq!(
         message,
-        "too far behind; 3 blocks behind 10, limit 2 [tidemark/1 container=containerd://ab mark=7 synced=pvc-1]"
+        "too far behind; 3 blocks behind 10, limit 2 \
+         [tidemark/1 container=containerd://ab mark=7 synced=pvc-1 diverged=5]"
     );
     assert_eq!(Remembered::read(&message), remembered);
-    for foreign in ["", "opened by hand", "[tidemark/1", "x [tidemark/1 mark=-1 =] ["] {
+    let of_primary = Some(RememberedMark { tip: BlockNumber(7), of_primary: true });
+    let message = Remembered { mark: of_primary, ..Remembered::default() }.message("out");
+    assert_eq!(message, "out [tidemark/1 mark=7@primary]");
+    assert_eq!(Remembered::read(&message).mark, of_primary);
+    for foreign in
+        ["", "opened by hand", "[tidemark/1", "x [tidemark/1 mark=-1 =] [", "x [tidemark/1 mark=7@me]"]
+    {
         assert_eq!(Remembered::read(foreign), Remembered::default(), "{foreign}");
     }
 }

@@ -39,6 +39,8 @@ faults! {
     ChainRewound,
     ChainStalled,
     LeaderChanged,
+    /// One who stood by and saw the same becomes the leader.
+    StandbyTookOver,
     KubeletDown,
     /// No gate write arrives.
     ApiServerGone,
@@ -150,6 +152,7 @@ impl Faults {
             Fault::ChainRewound => self.rewind = 1 + dice.small(20),
             Fault::ChainStalled => self.chain_stands = true,
             Fault::LeaderChanged => world.change_leader(),
+            Fault::StandbyTookOver => world.standby_takes_over(),
             Fault::KubeletDown => world.kubelet = false,
             Fault::ApiServerGone => world.writes_arrive = false,
             Fault::ClockLeapt => world.advance(ms(7_000)),
@@ -206,6 +209,7 @@ impl Faults {
             | Fault::StoreEmptied
             | Fault::ChainRewound
             | Fault::LeaderChanged
+            | Fault::StandbyTookOver
             | Fault::ClockLeapt
             | Fault::ClockLeaptFar
             | Fault::FloorChanged => {}

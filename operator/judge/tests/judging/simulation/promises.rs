@@ -8,6 +8,8 @@ pub(super) struct Before {
     open: Vec<bool>,
     in_sync: Vec<bool>,
     answered: Vec<bool>,
+    /// Whether it was truly close to the chain's end.
+    near: Vec<bool>,
     processes: Vec<Option<ContainerId>>,
 }
 
@@ -19,6 +21,7 @@ impl Before {
             open: all().map(|at| world.is_open(at)).collect(),
             in_sync: all().map(|at| world.was_in_sync(at)).collect(),
             answered: world.stores.iter().map(|store| store.answers).collect(),
+            near: all().map(|at| is_near(world, at, world.primary.tip.unwrap_or(0))).collect(),
             processes: members.iter().map(|member| member.container.clone()).collect(),
         }
     }
@@ -26,7 +29,7 @@ impl Before {
     /// Whether it was in sync with an open gate and answered, and is the same process now.
     fn is_in_still(&self, world: &World, at: usize) -> bool {
         let same = self.processes[at] == world.observed.members[at].container;
-        same && self.answered[at] && self.in_sync[at] && self.open[at]
+        same && self.answered[at] && self.near[at] && self.in_sync[at] && self.open[at]
     }
 }
 
@@ -73,11 +76,14 @@ fn no_laggard_is_in_sync(world: &World, height: u32) {
     }
 }
 
-/// One that was in sync, runs on, answers and is close to the chain's truth stays in, whatever befalls the others.
+fn is_near(world: &World, at: usize, height: u32) -> bool {
+    world.stores[at].said().is_some_and(|tip| tip + world.policy.max_lag >= height)
+}
+
+/// One that was in sync and close to the chain's truth, runs on, answers and is close to the chain's truth stays in, whatever befalls the others.
 fn no_healthy_member_is_taken_out(world: &World, before: &Before, height: u32) {
     for at in (0..world.stores.len()).filter(|at| before.is_in_still(world, *at)) {
-        let near = world.stores[at].said().is_some_and(|tip| tip + world.policy.max_lag >= height);
-        let healthy = near && is_able(world, at);
+        let healthy = is_near(world, at, height) && is_able(world, at);
         assert!(!healthy || world.verdict(at).serves, "healthy and out: {:?}", world.judgement);
     }
 }
