@@ -56,7 +56,7 @@ async fn listed(sets: &Api<StoreReplicaSet>) -> Result<Vec<SetKey>, CallError> {
 }
 
 /// What to tell somebody who uninstalls the operator of these sets.
-pub fn why_not_uninstalled(sets: &BTreeSet<SetKey>, release: &str) -> String {
+pub fn why_not_uninstalled(sets: &BTreeSet<SetKey>, release: &str, namespace: &str) -> String {
     let mut named: Vec<_> = sets.iter().take(NAMED).map(ToString::to_string).collect();
     if sets.len() > NAMED {
         named.push(format!("and {} more", sets.len() - NAMED));
@@ -64,8 +64,9 @@ pub fn why_not_uninstalled(sets: &BTreeSet<SetKey>, release: &str) -> String {
     format!(
         "not uninstalled: {} StoreReplicaSet{} would be left without an operator: {}\n\
          Delete them first, or leave them as they are (their pods go on, gates keep their last state, and new pods stay \
-         unready) with\n  helm uninstall {release} --no-hooks\n\
-         To go on with this release instead: helm rollback {release} REVISION, the last of helm history {release}",
+         unready) with\n  helm uninstall {release} --namespace {namespace} --no-hooks\n\
+         To go on with this release instead, with the last revision of helm history {release} --namespace {namespace},\n  \
+         helm rollback {release} REVISION --namespace {namespace}",
         sets.len(),
         if sets.len() == 1 { "" } else { "s" },
         named.join(", ")
@@ -189,11 +190,11 @@ mod tests {
     fn who_uninstalls_is_told_which_sets_there_are_and_what_to_do() {
         let sets = |count: u32| {
             let name = |at| SetKey { namespace: "chain".to_owned(), name: format!("set-{at:02}") };
-            why_not_uninstalled(&(0..count).map(name).collect(), "our-tidemark")
+            why_not_uninstalled(&(0..count).map(name).collect(), "our-tidemark", "ours")
         };
         let one = sets(1);
         assert!(one.contains("1 StoreReplicaSet would") && one.contains("operator: chain/set-00\n"), "{one}");
-        assert!(one.contains("helm uninstall our-tidemark --no-hooks"), "{one}");
+        assert!(one.contains("helm uninstall our-tidemark --namespace ours --no-hooks"), "{one}");
         let many = sets(12);
         assert!(
             many.contains("12 StoreReplicaSets") && many.contains("chain/set-09, and 2 more\n"),

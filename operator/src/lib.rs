@@ -88,7 +88,8 @@ pub async fn run(client: Client, options: Options, token: CancellationToken) -> 
         loss = or_never(keeper.as_mut().map(Keeper::keep)) => Err(RunError::Lost(loss)),
         _ = served => Ok(()),
     };
-    if let Some(keeper) = keeper {
+    // One that was lost runs out by itself: what was sent before may still be on its way.
+    if let (Some(keeper), Ok(())) = (keeper, &result) {
         keeper.release().await;
     }
     result

@@ -69,7 +69,7 @@ async fn in_use(asked: &InUse) -> Result<ExitCode> {
     match installed::in_use(&client().await?, &asked.namespaces).await? {
         sets if sets.is_empty() => Ok(ExitCode::SUCCESS),
         sets => {
-            eprintln!("{}", installed::why_not_uninstalled(&sets, &asked.release));
+            eprintln!("{}", installed::why_not_uninstalled(&sets, &asked.release, &asked.release_namespace));
             Ok(ExitCode::FAILURE)
         }
     }

@@ -62,6 +62,10 @@ pub struct InUse {
     /// The Helm release, for what to do about it.
     #[arg(long, default_value = "tidemark")]
     pub release: String,
+
+    /// The namespace of that release.
+    #[arg(long, default_value = "tidemark-system")]
+    pub release_namespace: String,
 }
 
 /// What is checked.

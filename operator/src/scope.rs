@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How many objects are read at once: decoded they weigh several times what is kept of them.
-const PAGE: u32 = 50;
+pub(crate) const PAGE: u32 = 50;
 
 /// What a scope is made from.
 pub(crate) struct Scope {

@@ -25,6 +25,7 @@ use crate::{
     patience::patience,
     queue::Queue,
     reconcile::Context,
+    scope::PAGE,
 };
 
 /// A set, or why it cannot be read.
@@ -49,7 +50,7 @@ impl Sets {
 
     /// Watches until the future is dropped.
     pub(crate) async fn watch(mut self, api: Api<Guarded>) {
-        let events = watcher(api, watcher::Config::default()).backoff(patience());
+        let events = watcher(api, watcher::Config::default().page_size(PAGE)).backoff(patience());
         pin_mut!(events);
         while let Some(event) = events.next().await {
             match event {

@@ -2,6 +2,7 @@
 //!
 //! Types carry the phase: what is refused in a dry run leaves nothing of the set changed.
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{
     Api, Client,
@@ -117,7 +118,7 @@ pub(super) async fn apply(
     let growth =
         volumes::prepare(client, key, observed, &mut objects.statefulset, &mut ledger.growth).await?;
     let plan = Plan::of(observed, &objects, ledger, growth.is_some())?;
-    let tried = plan.try_out(client, &key.namespace).await?;
+    let tried = plan.try_out(client, &key.namespace, ledger).await?;
     let applied = tried.carry_out(client, &key.namespace, ledger).await?;
     match growth {
         Some(growth) => growth.make_anew(client, key).await?,
@@ -173,10 +174,22 @@ impl Plan {
         })
     }
 
-    /// Has the server say what it has against any object that has changed. Changes nothing.
-    async fn try_out(self, client: &Client, namespace: &str) -> Result<Tried, ApplyError> {
-        for (wanted, _) in self.steps.iter().filter(|(_, standing)| *standing == Standing::Changed) {
-            send(client, namespace, wanted, true).await?;
+    /// Has the server say what it has against any object that has changed, and whether anything would change by it: an
+    /// operator that was started finds what the one before it applied. Changes nothing.
+    async fn try_out(
+        mut self,
+        client: &Client,
+        namespace: &str,
+        ledger: &mut Ledger,
+    ) -> Result<Tried, ApplyError> {
+        for (wanted, standing) in self.steps.iter_mut().filter(|(_, standing)| *standing == Standing::Changed)
+        {
+            let tried = send(client, namespace, wanted, true).await?.metadata;
+            let unknown = !ledger.sent.contains_key(&wanted.id);
+            if unknown && wanted.changes_nothing(&tried, Timestamp::now()) {
+                ledger.sent.insert(wanted.id.clone(), wanted.sent(&tried));
+                *standing = Standing::Stands;
+            }
         }
         if let Some(wanted) = &self.anew {
             try_to_make(client, namespace, wanted).await?;

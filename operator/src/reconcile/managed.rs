@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use kube::Resource;
 use serde_json::Value;
@@ -21,6 +22,16 @@ pub(super) fn fingerprint(metadata: &ObjectMeta) -> Option<blake3::Hash> {
         fields => &fields.to_string(),
     };
     Some(blake3::hash(fields.as_bytes()))
+}
+
+/// When this operator last changed a field by applying it, as the server noted it.
+pub(super) fn applied_at(metadata: &ObjectMeta) -> Option<Timestamp> {
+    Some(ours(metadata)?.time.as_ref()?.0)
+}
+
+/// Whether the same fields are ours in both, changed last at the same time.
+pub(super) fn is_same(one: &ObjectMeta, other: &ObjectMeta) -> bool {
+    applied_at(one) == applied_at(other) && fingerprint(one) == fingerprint(other)
 }
 
 /// Has the owners of fields kept as text: as a tree they outweigh the object they belong to.

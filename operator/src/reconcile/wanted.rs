@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, api::ApiResource};
 use serde::Serialize;
@@ -12,6 +13,9 @@ use super::{
     contest::{Contests, Id},
     managed,
 };
+
+/// A time beside our fields that is older than this is not of this second, whatever the clocks of two machines say.
+const SETTLED: SignedDuration = SignedDuration::from_secs(60);
 
 /// What was applied last, so that nothing is sent twice.
 pub(super) type Sent = BTreeMap<Id, SentObject>;
@@ -84,6 +88,14 @@ impl Wanted {
         }
     }
 
+    /// Whether the server would change nothing by applying this, as the object shows that it returned when it was only
+    /// tried: a change is known by a new time beside our fields, which is given in seconds.
+    pub(super) fn changes_nothing(&self, tried: &ObjectMeta, now: Timestamp) -> bool {
+        let Some(found) = &self.found else { return false };
+        let settled = managed::applied_at(found).is_some_and(|at| now.duration_since(at) > SETTLED);
+        settled && found.uid == tried.uid && managed::is_same(found, tried)
+    }
+
     /// What is to be remembered once the server has returned the applied object.
     pub(super) fn sent(&self, applied: &ObjectMeta) -> SentObject {
         SentObject {
@@ -150,6 +162,30 @@ mod tests {
         check(&same, &found("u", "6", "other"), Standing::Stands);
         check(&same, &found("another", "9", "x"), Standing::Changed);
         check(&json!({ "labels": { "x": "z" } }), &found("u", "7", "x"), Standing::Changed);
+    }
+
+    #[test]
+    fn what_the_server_would_leave_as_it_is_is_told_by_the_time_beside_our_fields() {
+        let meta = |uid: &str, label: &str, second: &str| {
+            let mut account = found(uid, "7", label);
+            let entries = account.metadata.managed_fields.as_mut().expect("an entry");
+            entries[0].time = serde_json::from_value(json!(format!("2026-01-01T00:{second}Z"))).ok();
+            account
+        };
+        let stands = meta("u", "x", "00:00");
+        let wanted = Wanted::new(&account(&json!({})), Some(&stands)).expect("JSON");
+        let check = |tried: &ServiceAccount, now: &str, expected: bool| {
+            let now = format!("2026-01-01T00:{now}Z").parse().expect("a time");
+            assert_eq!(wanted.changes_nothing(&tried.metadata, now), expected, "{tried:?} at {now}");
+        };
+        check(&stands, "01:01", true);
+        check(&stands, "01:00", false);
+        check(&meta("u", "x", "01:01"), "01:01", false);
+        check(&meta("u", "other", "00:00"), "01:01", false);
+        check(&meta("another", "x", "00:00"), "01:01", false);
+        check(&found("u", "7", "x"), "01:01", false);
+        let absent = Wanted::new(&account(&json!({})), None).expect("JSON");
+        assert!(!absent.changes_nothing(&stands.metadata, "2026-01-01T00:01:01Z".parse().expect("a time")));
     }
 
     #[test]

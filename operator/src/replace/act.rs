@@ -45,7 +45,7 @@ pub(crate) async fn carry_out(client: &Client, key: &SetKey, steps: &[Step]) -> 
     let mut done = Done::default();
     for step in steps {
         let result = match step {
-            Step::Replace(doomed) => delete_pod(client, key, doomed).await?,
+            Step::Replace(doomed) => delete_pod(client, key, doomed, false).await?,
             Step::Rebuild(doomed) => rebuild(client, key, doomed, &mut done.told).await?,
         };
         match result {
@@ -78,7 +78,8 @@ enum Deleted {
     Changed,
 }
 
-/// The claim first: it lasts as long as the pod that uses it, and a pod made in between would take the old volume.
+/// The claim first: it lasts as long as the pod that uses it, and a pod made in between would take the old volume. Before
+/// that the pod's own deletion is tried: a pod that may not go, or came back in, must not stay on a volume that is to go.
 async fn rebuild(
     client: &Client,
     key: &SetKey,
@@ -86,9 +87,13 @@ async fn rebuild(
     told: &mut Vec<Told>,
 ) -> Result<Deleted, ReplaceError> {
     if let Some(claim) = &doomed.claim {
+        match delete_pod(client, key, doomed, true).await? {
+            Deleted::Yes => {}
+            not_so @ (Deleted::Gone | Deleted::Changed) => return Ok(not_so),
+        }
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &key.namespace);
         let same = Preconditions { uid: claim.uid.clone(), resource_version: None };
-        match delete("PersistentVolumeClaim", &claims, &claim.name, same).await? {
+        match delete("PersistentVolumeClaim", &claims, &claim.name, same, false).await? {
             Deleted::Yes => told.push(Told {
                 reason: "RebuildStarted",
                 note: format!("{} is marked for deletion, and goes with pod {}", claim.name, doomed.name),
@@ -97,14 +102,19 @@ async fn rebuild(
             Deleted::Changed => return Ok(Deleted::Changed),
         }
     }
-    delete_pod(client, key, doomed).await
+    delete_pod(client, key, doomed, false).await
 }
 
-async fn delete_pod(client: &Client, key: &SetKey, doomed: &Doomed) -> Result<Deleted, ReplaceError> {
+async fn delete_pod(
+    client: &Client,
+    key: &SetKey,
+    doomed: &Doomed,
+    dry_run: bool,
+) -> Result<Deleted, ReplaceError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &key.namespace);
     let same =
         Preconditions { uid: Some(doomed.uid.clone()), resource_version: Some(doomed.version.clone()) };
-    delete("Pod", &pods, &doomed.name, same).await
+    delete("Pod", &pods, &doomed.name, same, dry_run).await
 }
 
 async fn delete<K>(
@@ -112,11 +122,12 @@ async fn delete<K>(
     api: &Api<K>,
     name: &str,
     same: Preconditions,
+    dry_run: bool,
 ) -> Result<Deleted, ReplaceError>
 where
     K: Clone + DeserializeOwned + std::fmt::Debug,
 {
-    let params = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
+    let params = DeleteParams { preconditions: Some(same), dry_run, ..DeleteParams::default() };
     match call::within(call::LONGEST, api.delete(name, &params)).await {
         Ok(_) => Ok(Deleted::Yes),
         Err(error) if error.code() == Some(404) => Ok(Deleted::Gone),
