@@ -3,10 +3,12 @@
 {{- printf "%s-%s" (include "tidemark.fullname" (index . 0) | trunc 56 | trimSuffix "-") (index . 1) -}}
 {{- end -}}
 
-{{- /* Metadata of what a hook makes: (list CONTEXT EVENT WEIGHT). It is gone after the hook, unless that failed. */ -}}
+{{- /* Metadata of what a hook makes: (list CONTEXT EVENT WEIGHT), and "pod" behind them if it is a pod. It is gone after the
+hook, unless that failed. */ -}}
 {{- define "tidemark.hookMetadata" -}}
 {{- $context := index . 0 -}}
-labels: {{- include "tidemark.labelsOf" (list $context "tidemark-hook" (dict)) | nindent 2 }}
+{{- $pod := gt (len .) 3 -}}
+labels: {{- include "tidemark.labelsOf" (list $context "tidemark-hook" (ternary $context.Values.podLabels (dict) $pod)) | nindent 2 }}
 annotations:
   {{- $hook := dict
     "helm.sh/hook" (index . 1)
@@ -14,7 +16,7 @@ annotations:
     "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded"
     "helm.sh/hook-output-log-policy" "hook-failed"
   }}
-  {{- toYaml (merge $hook $context.Values.commonAnnotations) | nindent 2 }}
+  {{- toYaml (merge $hook (ternary $context.Values.podAnnotations (dict) $pod) $context.Values.commonAnnotations) | nindent 2 }}
 {{- end -}}
 
 {{- /* The pod of a hook, which says what it found by how it ends: (list CONTEXT ACCOUNT ARGS). */ -}}
@@ -36,6 +38,12 @@ containers:
       requests: { cpu: 10m, memory: 16Mi }
       limits: { memory: 64Mi }
     securityContext: {{- toYaml $context.Values.securityContext | nindent 6 }}
+    {{- with $context.Values.extraVolumeMounts }}
+    volumeMounts: {{- toYaml . | nindent 6 }}
+    {{- end }}
+{{- with $context.Values.extraVolumes }}
+volumes: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{- /* A hook's account, and one rule for it in each NAMESPACE, or in the cluster if there is none:
