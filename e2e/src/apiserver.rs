@@ -6,7 +6,9 @@
 use std::{
     env,
     fs::{self, File},
+    iter,
     net::TcpListener,
+    ops::Range,
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, OnceLock, PoisonError},
@@ -16,6 +18,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use kube::{Client, Config, config::AuthInfo};
+use rand::RngExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -212,8 +215,18 @@ fn start_program(bin: &Path, folder: &Path, name: &str, args: &[String]) -> Resu
     Kept::start(command).with_context(|| format!("cannot start {name} from {}", bin.display()))
 }
 
+/// Below what Kubernetes takes for node ports, and what Linux gives to connections and to those who ask for any port: one of
+/// them would take a port that is free now before it is listened on.
+const PORTS: Range<u16> = 20_000..30_000;
+
+/// A port of loopback that nobody listens on, nor comes to listen on by chance.
+///
+/// # Errors
+/// If none is found.
 pub(crate) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    let mut tried = iter::repeat_with(|| rand::rng().random_range(PORTS)).take(100);
+    let free = tried.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.with_context(|| format!("100 ports of {PORTS:?} are taken"))
 }
 
 /// Makes the keys that sign service account tokens, and the administrator's token.

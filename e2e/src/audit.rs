@@ -1,9 +1,13 @@
 //! What the operator asked of the API server, as the API server's own audit log has it.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::rbac::v1::ClusterRole;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde_json::Value;
 
 /// A right, or the use of one.
@@ -29,9 +33,15 @@ impl fmt::Display for Right {
 pub struct Audit {
     /// The rights that were used.
     pub used: BTreeSet<Right>,
-    /// The rights that were refused.
+    /// The rights that were refused, and not granted soon after: an API server that starts refuses everything for a
+    /// moment.
     pub refused: BTreeSet<Right>,
+    /// Those refused last, and when.
+    pending: BTreeMap<Right, Timestamp>,
 }
+
+/// The operator tries again what was refused within this time.
+const GRANTED_WITHIN: SignedDuration = SignedDuration::from_secs(90);
 
 impl Audit {
     /// Reads a log of one JSON event a line.
@@ -42,30 +52,32 @@ impl Audit {
         let mut audit = Self::default();
         for line in log.lines() {
             let event = serde_json::from_str(line).with_context(|| format!("no audit event: {line}"))?;
-            audit.add(&event);
+            audit.add(&event).with_context(|| format!("no audit event: {line}"))?;
         }
+        let pending = std::mem::take(&mut audit.pending);
+        audit.refused.extend(pending.into_keys());
         Ok(audit)
     }
 
-    fn add(&mut self, event: &Value) {
-        let Some(right) = right_of(event) else { return };
+    fn add(&mut self, event: &Value) -> Result<()> {
+        let Some(right) = right_of(event) else { return Ok(()) };
+        let at =
+            event["requestReceivedTimestamp"].as_str().context("it has no time")?.parse::<Timestamp>()?;
         // Not by the answer's code: what is refused in a namespace that is going away bears the same.
         if event["annotations"]["authorization.k8s.io/decision"] == "forbid" {
-            self.refused.insert(right);
-        } else {
-            self.used.insert(right);
+            self.pending.entry(right).or_insert(at);
+            return Ok(());
         }
-    }
-
-    /// The rights that were refused each time they were used: an API server that starts refuses everything for a moment.
-    #[must_use]
-    pub fn wanting(&self) -> BTreeSet<Right> {
-        self.refused.difference(&self.used).cloned().collect()
+        if self.pending.remove(&right).is_some_and(|refused| at.duration_since(refused) > GRANTED_WITHIN) {
+            self.refused.insert(right.clone());
+        }
+        self.used.insert(right);
+        Ok(())
     }
 
     /// The granted rights that were not used. An object that is made by being applied is recorded as patched.
     #[must_use]
-    pub fn unused(&self, granted: &ClusterRole) -> BTreeSet<Right> {
+    pub fn unused(&self, granted: &[PolicyRule]) -> BTreeSet<Right> {
         let applied = |right: &Right| {
             right.verb == "create" && self.used.contains(&Right { verb: "patch".to_owned(), ..right.clone() })
         };
@@ -81,9 +93,9 @@ fn right_of(event: &Value) -> Option<Right> {
     Some(Right { group: text(&object["apiGroup"]), resource, verb: text(&event["verb"]) })
 }
 
-fn granted_by(role: &ClusterRole) -> BTreeSet<Right> {
+fn granted_by(rules: &[PolicyRule]) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
-    for rule in role.rules.iter().flatten() {
+    for rule in rules {
         for group in rule.api_groups.iter().flatten() {
             for resource in rule.resources.iter().flatten() {
                 let right = |verb: &String| Right {
@@ -100,16 +112,20 @@ fn granted_by(role: &ClusterRole) -> BTreeSet<Right> {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
+    use k8s_openapi::api::rbac::v1::PolicyRule;
     use serde_json::json;
 
     use super::{Audit, Right};
 
-    fn event(verb: &str, decision: &str) -> String {
+    fn event(verb: &str, decision: &str, second: u32) -> String {
         let object = json!({"resource": "pods", "subresource": "status", "apiVersion": "v1"});
         let annotations = json!({"authorization.k8s.io/decision": decision});
-        json!({"verb": verb, "objectRef": object, "annotations": annotations, "responseStatus": {"code": 403}})
-            .to_string()
+        let at = format!("2026-01-01T00:{:02}:{:02}.123456Z", second / 60, second % 60);
+        json!({
+            "verb": verb, "objectRef": object, "annotations": annotations, "responseStatus": {"code": 403},
+            "requestReceivedTimestamp": at,
+        })
+        .to_string()
     }
 
     fn right(verb: &str) -> Right {
@@ -118,12 +134,19 @@ mod tests {
 
     #[test]
     fn what_was_refused_for_want_of_a_right_is_found_and_what_was_refused_otherwise_is_not() {
-        let log = [("patch", "forbid"), ("patch", "allow"), ("update", "forbid")];
-        let log = log.map(|(verb, decision)| event(verb, decision)).join("\n");
+        let log = [
+            ("patch", "forbid", 0),
+            ("patch", "allow", 90),
+            ("update", "forbid", 1),
+            ("delete", "forbid", 2),
+            ("delete", "allow", 93),
+            ("get", "allow", 3),
+            ("get", "forbid", 4),
+        ];
+        let log = log.map(|(verb, decision, second)| event(verb, decision, second)).join("\n");
         let audit = Audit::read(&log).expect("a log");
-        assert_eq!(audit.used, [right("patch")].into());
-        assert_eq!(audit.refused, [right("patch"), right("update")].into());
-        assert_eq!(audit.wanting(), [right("update")].into());
+        assert_eq!(audit.used, ["delete", "get", "patch"].map(right).into());
+        assert_eq!(audit.refused, ["delete", "get", "update"].map(right).into());
         assert_eq!(right("update").to_string(), "update pods/status");
     }
 
@@ -135,8 +158,7 @@ mod tests {
             verbs: ["patch", "create", "delete"].map(str::to_owned).into(),
             ..PolicyRule::default()
         };
-        let granted = ClusterRole { rules: Some(vec![rule]), ..ClusterRole::default() };
-        let audit = Audit::read(&event("patch", "allow")).expect("a log");
-        assert_eq!(audit.unused(&granted), [right("delete")].into());
+        let audit = Audit::read(&event("patch", "allow", 0)).expect("a log");
+        assert_eq!(audit.unused(&[rule]), [right("delete")].into());
     }
 }

@@ -85,6 +85,17 @@ pub struct Variable {
     pub definition: Option<String>,
 }
 
+impl Variable {
+    /// The series it asks for, and the label whose values are to be chosen from; None: it asks Prometheus for nothing.
+    #[must_use]
+    pub fn asked(&self) -> Option<(&str, &str)> {
+        let definition = self.definition.as_deref()?;
+        let (series, label) =
+            definition.strip_prefix("label_values(")?.strip_suffix(')')?.rsplit_once(',')?;
+        Some((series.trim(), label.trim()))
+    }
+}
+
 /// The dashboard.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Dashboard {

@@ -10,6 +10,7 @@ use crate::{fault, install, scene, wait};
 
 /// The lease that the leader holds.
 const LEASE: &str = "tidemark-operator";
+const LOOK: Duration = Duration::from_millis(200);
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(60);
 
 /// The operator's pods.
@@ -82,6 +83,27 @@ pub async fn judged_tip(client: &Client, namespace: &str, set: &str) -> Result<u
     let fleets: serde_json::Value = client.request(request).await?;
     let found = fleets["fleets"].as_array().into_iter().flatten().find_map(|set| set["fleetTip"].as_u64());
     found.with_context(|| format!("{leader} has not judged it: {fleets}"))
+}
+
+/// How few operators were Ready at any moment that was looked at while something was done.
+pub async fn fewest_ready_during<T>(client: &Client, done: impl Future<Output = T>) -> (T, usize) {
+    let mut fewest = usize::MAX;
+    let looking = async {
+        let mut beat = tokio::time::interval(LOOK);
+        loop {
+            beat.tick().await;
+            // What cannot be read now is read a moment later.
+            if let Ok(pods) = all(client).await {
+                let ready = pods.iter().filter(|pod| scene::condition(pod, "Ready") == Some(true)).count();
+                fewest = fewest.min(ready);
+            }
+        }
+    };
+    let done = tokio::select! {
+        done = done => done,
+        () = looking => unreachable!("it looks without end"),
+    };
+    (done, fewest)
 }
 
 /// Waits until every operator is Ready.

@@ -78,6 +78,38 @@ fn each_runbook_says_what_it_means_how_to_see_it_and_what_to_do_and_not_to_do() 
     }
 }
 
+/// The reasons of a condition while it is what an alert tells of, as docs/operations.md lists them.
+fn reasons(condition: &str) -> BTreeSet<String> {
+    let good = ["AsExpected", "BlocksArrive", "Observed"];
+    let operations = page("docs/operations.md");
+    let rows = operations.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        let (reason, of) = (cells.next()?.trim_end_matches('`'), cells.next()?);
+        of.split([',', ';']).any(|of| of.trim() == condition).then(|| reason.to_owned())
+    });
+    rows.filter(|reason| !good.contains(&reason.as_str())).collect()
+}
+
+#[test]
+fn the_runbook_of_a_condition_names_each_reason_that_it_may_have() {
+    let mut checked = 0;
+    for rule in alerts() {
+        let Some((_, rest)) = rule.expr.split_once("condition=\"") else { continue };
+        let condition = rest.split('"').next().unwrap_or_default();
+        let excluded = rule.expr.split("reason!=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let alert = rule.alert.clone().unwrap_or_default();
+        let runbook = page(&format!("docs/runbooks/{alert}.md"));
+        let wanted: Vec<_> =
+            reasons(condition).into_iter().filter(|reason| Some(reason.as_str()) != excluded).collect();
+        assert!(!wanted.is_empty(), "docs/operations.md has no reason of {condition}");
+        for reason in wanted {
+            assert!(runbook.contains(&format!("`{reason}`")), "the runbook of {alert} has no {reason}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 10, "only {checked} reasons");
+}
+
 #[test]
 fn every_metric_that_rules_and_dashboard_ask_for_is_exported() {
     let exported = exported();

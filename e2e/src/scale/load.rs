@@ -13,10 +13,9 @@ use super::{
 
 const FOLLOWERS_PER_SET: u32 = 10;
 const BLOCKS: Duration = Duration::from_secs(3);
-/// After the last change until statuses have nothing to tell but movement.
-const SETTLE: Duration = Duration::from_secs(40);
-/// An operator that was started applies all sets once more, a few at a time: it has done so when it wrote nothing for so long.
-const QUIET: Duration = Duration::from_secs(10);
+/// An operator that was started tries all sets once more, a few at a time, between refreshes of statuses: it has done so when
+/// it wrote nothing else for longer than a round of these takes. Then statuses have nothing to tell but movement, too.
+const QUIET: Duration = Duration::from_secs(45);
 const QUIET_WITHIN: Duration = Duration::from_secs(600);
 /// A multiple of the 30 s between two refreshes of a status.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -59,7 +58,6 @@ pub(super) async fn measure(followers: u32) -> Result<Vec<Figure>> {
     figures.push(Figure::new(&name("restart_cpu"), world.operator()?.cpu()?, "CPU s", None));
     let applied = quiet(&mut world, begun).await?;
     figures.push(Figure::new(&name("restart_applied"), applied.as_secs_f64(), "s", None));
-    tokio::time::sleep(SETTLE).await;
 
     let window = watch(&mut world).await?;
     let operator = world.operator()?;

@@ -32,9 +32,10 @@ pub(crate) async fn with_a_lagging_pod(scene: Scene) -> Result<()> {
     watch.left(at, |_| ()).await?;
 
     let begun = Instant::now();
-    let drained = drain(&scene, &node).await;
+    let (drained, fewest) = operators::fewest_ready_during(&scene.client, drain(&scene, &node)).await;
     programs::run(scene.target.kubectl()?.args(["uncordon", &node]))?;
     drained.with_context(|| format!("{node} cannot be drained"))?;
+    ensure!(fewest > 0, "for a moment no operator was ready");
     drop(cut);
     ensure!(scene.pods().get(&victim).await?.uid() != uid, "the lagging pod was evicted");
     scene.in_sync(SOON).await?;

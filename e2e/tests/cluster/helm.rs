@@ -22,9 +22,10 @@ const FLOOR: usize = 2;
 const PREVIOUS: &str = "e2e/data/tidemark-0.1.0.tgz";
 
 /// Helm waits for what it does, on a thread that may.
-async fn helm(scene: &Scene, command: &'static str, args: &'static [&'static str]) -> Result<String> {
-    let target = scene.target.clone();
-    tokio::task::spawn_blocking(move || install::helm(&target, command, args)).await?
+async fn helm(scene: &Scene, command: &'static str, args: &[&str]) -> Result<String> {
+    let (target, args) = (scene.target.clone(), args.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let run = move || install::helm(&target, command, &args.iter().map(String::as_str).collect::<Vec<_>>());
+    tokio::task::spawn_blocking(run).await?
 }
 
 async fn install(scene: &Scene, chart: &'static str) -> Result<()> {
@@ -34,7 +35,7 @@ async fn install(scene: &Scene, chart: &'static str) -> Result<()> {
 }
 
 /// Installed by the chart before this one, upgraded, checked, rolled back, upgraded again, refused to be uninstalled,
-/// restored, uninstalled by force, installed anew, and uninstalled once the fleet is gone.
+/// restored, uninstalled by force in both ways, installed anew, and uninstalled once the fleet is gone.
 pub(crate) async fn all_that_it_does(scene: Scene) -> Result<()> {
     no_fleets(&scene.client).await?;
     helm(&scene, "uninstall", &["--wait"]).await.context("nothing stands against it without fleets")?;
@@ -83,15 +84,22 @@ async fn changed(scene: &Scene) -> Result<()> {
     watched.serves(scene, "an uninstalling that was refused").await?;
 
     helm(scene, "uninstall", &["--no-hooks", "--wait"]).await?;
-    wait::until("the operator to be gone", SOON, async || {
-        let left = operators::all(&scene.client).await?.len();
-        ensure!(left == 0, "{left} are there");
-        Ok(())
-    })
-    .await?;
+    gone(scene).await?;
     watched.serves_on().await?;
     install(scene, "charts/tidemark").await?;
     watched.serves(scene, "an operator that came back").await?;
+
+    // As docs/install.md changes one value of a release, and keeps all others.
+    let chart = programs::checkout().join("charts/tidemark");
+    let chart = chart.to_str().context("the checkout's path is no text")?;
+    let force = ["--reset-then-reuse-values", "--set", "uninstall.force=true", "--wait", "--timeout", "120s"];
+    helm(scene, "upgrade", &[&[chart], &force[..]].concat()).await?;
+    watched.serves(scene, "a value that was changed").await?;
+    helm(scene, "uninstall", &["--wait"]).await.context("uninstalling is forced")?;
+    gone(scene).await?;
+    watched.serves_on().await?;
+    install(scene, "charts/tidemark").await?;
+    watched.serves(scene, "an operator that came back again").await?;
 
     watched.ends()?;
     let mut fleet = scene.target.helm()?;
@@ -100,6 +108,15 @@ async fn changed(scene: &Scene) -> Result<()> {
     no_fleets(&scene.client).await?;
     helm(scene, "uninstall", &["--wait"]).await.context("the fleet is gone")?;
     Ok(())
+}
+
+async fn gone(scene: &Scene) -> Result<()> {
+    wait::until("the operator to be gone", SOON, async || {
+        let left = operators::all(&scene.client).await?.len();
+        ensure!(left == 0, "{left} are there");
+        Ok(())
+    })
+    .await
 }
 
 /// What must not change.

@@ -2,10 +2,10 @@
 
 use std::{process::Command, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use tidemark_e2e::{
     demo,
-    observability::{self, Dashboard, RATES_OVER, Rule, Runbook},
+    observability::{self, Dashboard, RATES_OVER, Rule, Runbook, Variable},
     programs,
     prometheus::{Prometheus, Series},
     scene::{SET, Scene},
@@ -75,7 +75,7 @@ fn check_rule(prometheus: &Prometheus, rule: &Rule) -> Result<()> {
 }
 
 fn check_dashboard(prometheus: &Prometheus, dashboard: &Dashboard, namespace: &str) -> Vec<Result<()>> {
-    let mut checked = Vec::new();
+    let mut checked = check_variables(prometheus, dashboard, namespace);
     for panel in dashboard.panels.iter().filter(|panel| panel.kind != "row") {
         for question in &panel.targets {
             let query = Dashboard::filled_in(&question.expr, namespace, SET, RATES_OVER);
@@ -88,6 +88,25 @@ fn check_dashboard(prometheus: &Prometheus, dashboard: &Dashboard, namespace: &s
         }
     }
     checked
+}
+
+/// The namespace and the set can be chosen.
+fn check_variables(prometheus: &Prometheus, dashboard: &Dashboard, namespace: &str) -> Vec<Result<()>> {
+    let asked = dashboard.variables().iter().filter_map(Variable::asked);
+    let chosen = asked.map(|(series, label)| {
+        let query = Dashboard::filled_in(series, namespace, SET, RATES_OVER);
+        let found = prometheus.range(&query).with_context(|| format!("the values of {label}"))?;
+        let wanted = if label == "namespace" { namespace } else { SET };
+        ensure!(
+            found.iter().any(|series| series.metric.get(label).is_some_and(|value| value == wanted)),
+            "{query} has no {label} {wanted}"
+        );
+        Ok(())
+    });
+    let chosen: Vec<_> = chosen.collect();
+    let all =
+        if chosen.len() == 2 { Ok(()) } else { Err(anyhow!("{} variables ask Prometheus", chosen.len())) };
+    chosen.into_iter().chain([all]).collect()
 }
 
 /// What was told of the lag is what the demo saw: the alert was about to fire for the victim, and for nobody else.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs};
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::rbac::v1::{ClusterRole, Role};
 use kube::Api;
 use libtest_mimic::Arguments;
 use tidemark_e2e::{
@@ -20,9 +20,12 @@ pub(crate) async fn none_was_wanting(scene: Scene) -> Result<()> {
     let log = fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
     let audit = Audit::read(&log)?;
     ensure!(!audit.used.is_empty(), "the operator is not in the audit log");
-    let roles: Api<ClusterRole> = Api::all(scene.client.clone());
-    let unused = in_words(&audit.unused(&roles.get(install::RELEASE).await?));
-    let wanting = in_words(&audit.wanting());
+    let cluster: Api<ClusterRole> = Api::all(scene.client.clone());
+    let own: Api<Role> = Api::namespaced(scene.client.clone(), install::NAMESPACE);
+    let mut granted = cluster.get(install::RELEASE).await?.rules.unwrap_or_default();
+    granted.extend(own.get(&format!("{}-lease", install::RELEASE)).await?.rules.unwrap_or_default());
+    let unused = in_words(&audit.unused(&granted));
+    let wanting = in_words(&audit.refused);
     ensure!(wanting.is_empty(), "rights were wanting: {wanting:?}");
     match chosen() {
         true => println!("granted, and used in none of the chosen stories: {unused:?}"),

@@ -66,6 +66,24 @@ async fn every_object_of_every_chart_is_one_that_the_api_server_takes() {
     assert!(refusal.to_string().contains("honourLabels"), "{refusal}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_object_of_every_kustomize_base_is_one_that_the_api_server_takes() {
+    // One where nobody has installed an operator.
+    let server = ApiServer::start_aside(&[]).unwrap();
+    let (client, hands) = (server.client().unwrap(), Hands::of(&server));
+    surroundings(&client, &hands).await;
+    namespace(&client, "tidemark-system", json!({})).await;
+    let strictly = ["--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-k"];
+    for base in ["crds", "default", "namespaced", "ha", "overlays/example"] {
+        let folder = programs::checkout().join("deploy/kustomize").join(base);
+        let objects = hands.kubectl(&["kustomize", text(&folder)]).await.unwrap().matches("\nkind: ").count();
+        let taken = hands.kubectl(&[&["apply"], &strictly[..], &[text(&folder)]].concat()).await.unwrap();
+        let taken = taken.lines().filter(|line| line.ends_with("(server dry run)")).count();
+        assert_eq!(taken, objects, "{base}");
+        assert!(taken > 0, "{base}");
+    }
+}
+
 /// The pods that an object makes, or is.
 fn pod(object: &Value) -> Option<Value> {
     let template = match object["kind"].as_str()? {
