@@ -24,7 +24,7 @@ use runner::{Story, long, needs_nodes, shared, story};
 
 fn main() {
     let stories: Vec<Story> = vec![
-        long(needs_nodes("every_query_of_the_dashboard_answers_during_the_demo", observed::by_prometheus)),
+        needs_nodes("every_query_of_the_dashboard_answers_during_the_demo", observed::by_prometheus),
         shared(needs_nodes(
             "a_leader_that_changes_while_a_follower_lags_keeps_every_gate",
             cut::leader_changes_during_lag,
@@ -34,7 +34,7 @@ fn main() {
             cut::lag_begins_without_operator,
         )),
         shared(needs_nodes("a_primary_that_goes_away_takes_nobody_out", cut::primary_gone)),
-        long(shared(story("the_commands_of_every_runbook_work", observed::by_hand))),
+        shared(story("the_commands_of_every_runbook_work", observed::by_hand)),
         shared(needs_nodes("a_container_restarted_in_its_pod_starts_over", pods::container_restarted)),
         shared(story("nonsense_is_refused_by_the_api_server", bad_input::nonsense_refused)),
         shared(story("a_follower_pod_deleted_is_replaced_and_returns", pods::pod_deleted)),
