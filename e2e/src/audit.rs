@@ -33,15 +33,16 @@ impl fmt::Display for Right {
 pub struct Audit {
     /// The rights that were used.
     pub used: BTreeSet<Right>,
-    /// The rights that were refused, and not granted soon after: an API server that starts refuses everything for a
-    /// moment.
+    /// The rights that were refused, and granted neither shortly before nor soon after: an API server that starts refuses
+    /// everything for a moment, and one whose release is uninstalled loses its rights while it ends.
     pub refused: BTreeSet<Right>,
     /// Those refused last, and when.
     pending: BTreeMap<Right, Timestamp>,
+    granted: BTreeMap<Right, Timestamp>,
 }
 
 /// The operator tries again what was refused within this time.
-const GRANTED_WITHIN: SignedDuration = SignedDuration::from_secs(90);
+const NEAR: SignedDuration = SignedDuration::from_secs(90);
 
 impl Audit {
     /// Reads a log of one JSON event a line.
@@ -65,12 +66,16 @@ impl Audit {
             event["requestReceivedTimestamp"].as_str().context("it has no time")?.parse::<Timestamp>()?;
         // Not by the answer's code: what is refused in a namespace that is going away bears the same.
         if event["annotations"]["authorization.k8s.io/decision"] == "forbid" {
-            self.pending.entry(right).or_insert(at);
+            let before = self.granted.get(&right);
+            if before.is_none_or(|granted| at.duration_since(*granted) > NEAR) {
+                self.pending.entry(right).or_insert(at);
+            }
             return Ok(());
         }
-        if self.pending.remove(&right).is_some_and(|refused| at.duration_since(refused) > GRANTED_WITHIN) {
+        if self.pending.remove(&right).is_some_and(|refused| at.duration_since(refused) > NEAR) {
             self.refused.insert(right.clone());
         }
+        self.granted.insert(right.clone(), at);
         self.used.insert(right);
         Ok(())
     }
@@ -140,12 +145,14 @@ mod tests {
             ("update", "forbid", 1),
             ("delete", "forbid", 2),
             ("delete", "allow", 93),
-            ("get", "allow", 3),
-            ("get", "forbid", 4),
+            ("list", "allow", 3),
+            ("list", "forbid", 93),
+            ("get", "allow", 4),
+            ("get", "forbid", 95),
         ];
         let log = log.map(|(verb, decision, second)| event(verb, decision, second)).join("\n");
         let audit = Audit::read(&log).expect("a log");
-        assert_eq!(audit.used, ["delete", "get", "patch"].map(right).into());
+        assert_eq!(audit.used, ["delete", "get", "list", "patch"].map(right).into());
         assert_eq!(audit.refused, ["delete", "get", "update"].map(right).into());
         assert_eq!(right("update").to_string(), "update pods/status");
     }
