@@ -1,8 +1,8 @@
 //! What of all kubelets matters here: a running pod is Ready while its gate is True.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures::StreamExt as _;
@@ -24,19 +24,22 @@ const CONCURRENT: usize = 16;
 /// Running kubelets; dropping them ends them.
 pub(super) struct Kubelets {
     task: JoinHandle<()>,
-    ready: Arc<AtomicUsize>,
+    ready: Arc<Ready>,
 }
+
+/// The pods that were made Ready, by namespace and name. One may be made so twice, by two sights of it.
+type Ready = Mutex<BTreeSet<(String, String)>>;
 
 impl Kubelets {
     pub(super) fn start(client: Client) -> Self {
-        let ready = Arc::new(AtomicUsize::new(0));
+        let ready = Arc::<Ready>::default();
         let task = tokio::spawn(run(client, Arc::clone(&ready)));
         Self { task, ready }
     }
 
-    /// How many pods were made Ready, less those that were made unready.
+    /// How many pods are Ready.
     pub(super) fn ready(&self) -> usize {
-        self.ready.load(Ordering::Relaxed)
+        lock(&self.ready).len()
     }
 }
 
@@ -46,7 +49,11 @@ impl Drop for Kubelets {
     }
 }
 
-async fn run(client: Client, count: Arc<AtomicUsize>) {
+fn lock(ready: &Ready) -> MutexGuard<'_, BTreeSet<(String, String)>> {
+    ready.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn run(client: Client, ready: Arc<Ready>) {
     let all: Api<Pod> = Api::all(client.clone());
     let seen = watcher(all, Config::default()).default_backoff().applied_objects();
     let pods = seen.filter_map(async |pod| pod.ok());
@@ -58,10 +65,11 @@ async fn run(client: Client, count: Arc<AtomicUsize>) {
         let status = if gate { "True" } else { "False" };
         let patch = json!({ "metadata": { "uid": pod.uid() }, "status": { "conditions": [{ "type": "Ready", "status": status }] } });
         let params = PatchParams { field_manager: Some("kubelet".to_owned()), ..PatchParams::default() };
-        let pods: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
-        match pods.patch_status(&pod.name_any(), &params, &Patch::Strategic(patch)).await {
-            Ok(_) if gate => drop(count.fetch_add(1, Ordering::Relaxed)),
-            Ok(_) => drop(count.fetch_sub(1, Ordering::Relaxed)),
+        let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+        let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+        match pods.patch_status(&name, &params, &Patch::Strategic(patch)).await {
+            Ok(_) if gate => drop(lock(&ready).insert((namespace, name))),
+            Ok(_) => drop(lock(&ready).remove(&(namespace, name))),
             Err(error) => eprintln!("kubelet: {error}"),
         }
     })

@@ -19,7 +19,7 @@ use super::{
     crowd::{Command, Report, Told},
     layout::Place,
 };
-use crate::procfs;
+use crate::{kept, procfs};
 
 /// Clock ticks of `/proc/PID/stat` in a second, the same on every Linux that Rust knows.
 const TICKS: f64 = 100.0;
@@ -35,7 +35,7 @@ impl Operator {
     /// Starts the program with its log in `log`.
     pub(super) fn start(program: &Path, kubeconfig: &Path, log: &Path) -> Result<Self> {
         let admin = SocketAddr::from(([127, 0, 0, 1], crate::apiserver::free_port()?));
-        let process = Process::new(program)
+        let process = Process::from(kept::command(program))
             .args(["run", "--allow-loopback-primaries", "--log-format", "json"])
             .args(["--admin-listen", &admin.to_string()])
             .env("KUBECONFIG", kubeconfig)
