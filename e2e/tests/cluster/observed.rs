@@ -56,8 +56,9 @@ fn pending(namespace: &str, pod: &str) -> String {
 
 /// Both operators and all three followers were scraped, each under the labels that rules and dashboard expect.
 fn targets<'a>(prometheus: &'a Prometheus, namespace: &'a str) -> impl Iterator<Item = Result<()>> + 'a {
-    let followers =
-        format!("up{{job=\"tidemark-follower\", namespace=\"{namespace}\", pod=~\"{SET}-[0-9]+\"}} == 1");
+    let followers = format!(
+        "up{{job=\"tidemark-follower\", namespace=\"{namespace}\", set=\"{SET}\", pod=~\"{SET}-[0-9]+\"}} == 1"
+    );
     let operators = "up{job=\"tidemark-operator\", pod=~\"tidemark-.+\"} == 1".to_owned();
     [(followers, 3), (operators, 2)].into_iter().map(move |(query, least)| {
         let series = prometheus.range(&query)?;
