@@ -71,10 +71,10 @@ fn next_height(set: &mut Set<'_>) -> Option<BlockNumber> {
 
 /// The store far behind that has waited longest, of those whose own tip was not compared yet.
 fn one_behind(set: &Set<'_>) -> Option<usize> {
-    let lowest = lowest_near(set);
+    let is_near = is_near(set);
     let waits = |case: &Case<'_>| {
-        let tip = case.counted.filter(|_| case.counts()).map(|seen| seen.tip);
-        tip.is_some_and(|tip| tip < lowest && case.memory.compared.is_none_or(|compared| compared < tip))
+        let compared = case.memory.compared;
+        case.counts() && !is_near(case) && case.counted.map(|seen| seen.tip) > compared
     };
     let waiting = (0..set.cases.len()).filter(|&at| waits(&set.cases[at]));
     waiting.min_by_key(|&at| set.cases[at].memory.asked_about_at)
@@ -90,17 +90,17 @@ fn height(set: &Set<'_>) -> Option<BlockNumber> {
     Some(given.max().filter(|_| chooses_itself).unwrap_or(lowest))
 }
 
-/// From where on a tip is near the reference.
-fn lowest_near(set: &Set<'_>) -> BlockNumber {
+/// Whether the tip of one that counts is near the reference.
+fn is_near(set: &Set<'_>) -> impl Fn(&Case<'_>) -> bool + use<> {
     let max_lag = set.policy.max_lag;
-    set.judgement.fleet_tip.map_or(BlockNumber(0), |tip| BlockNumber(tip.0.saturating_sub(max_lag)))
+    let lowest =
+        set.judgement.fleet_tip.map_or(BlockNumber(0), |tip| BlockNumber(tip.0.saturating_sub(max_lag)));
+    move |case| case.counts() && case.counted.is_some_and(|seen| seen.tip >= lowest)
 }
 
 fn near<'s, 'a>(set: &'s Set<'a>) -> impl Iterator<Item = &'s Case<'a>> {
-    let lowest = lowest_near(set);
-    let is_near =
-        move |case: &&Case<'_>| case.counts() && case.counted.is_some_and(|seen| seen.tip >= lowest);
-    set.cases.iter().filter(is_near)
+    let is_near = is_near(set);
+    set.cases.iter().filter(move |case| is_near(case))
 }
 
 fn comparable<'s, 'a>(set: &'s Set<'a>) -> impl Iterator<Item = &'s Case<'a>> {

@@ -81,21 +81,41 @@ fn one_that_forked_and_stopped_is_found_however_far_behind() {
 
 #[test]
 fn a_height_of_one_behind_is_asked_once_and_the_others_are_asked_on() {
-    let mut world = World::in_sync(3);
-    let mut asked = Vec::new();
-    for second in 0..20_u32 {
-        world.set_tips(110 + second, &[105, 110 + second, 110 + second]);
-        world.ask_primary();
-        for at in 0..3 {
-            world.ask(at);
-            world.judge();
-            asked.extend(world.judgement.ask_height.map(|height| height.0));
+    for observe_primary in [true, false] {
+        let mut world = World::in_sync(3);
+        world.policy.observe_primary = observe_primary;
+        let mut asked = Vec::new();
+        for second in 0..20_u32 {
+            world.set_tips(110 + second, &[105, 110 + second, 110 + second]);
+            world.ask_primary();
+            for at in 0..3 {
+                world.ask(at);
+                world.judge();
+                asked.extend(world.judgement.ask_height.map(|height| height.0));
+            }
+            world.advance(Duration::from_secs(1));
         }
-        world.advance(Duration::from_secs(1));
+        asked.dedup();
+        assert_eq!(asked.iter().filter(|height| **height == 105).count(), 1, "{asked:?}");
+        assert!(asked.len() > 10, "{asked:?}");
     }
-    asked.dedup();
-    assert_eq!(asked.iter().filter(|height| **height == 105).count(), 1, "{asked:?}");
-    assert!(asked.len() > 10, "{asked:?}");
+}
+
+#[test]
+fn one_behind_that_was_alone_with_its_answer_is_asked_again() {
+    let mut world = World::in_sync(4);
+    let all_but_the_first = |world: &mut World, chooses: Option<u32>| {
+        world.primary.chooses = chooses;
+        world.stores.iter_mut().skip(1).for_each(|store| store.chooses = chooses);
+    };
+    all_but_the_first(&mut world, Some(1));
+    world.stores[0].forks_at = Some(101);
+    world.set_tips(500, &[102, 500, 500, 500]);
+    world.rounds(20);
+    assert_eq!(world.reason(0), Reason::Lagging);
+    all_but_the_first(&mut world, None);
+    world.rounds(20);
+    assert_eq!(world.reason(0), Reason::Diverged);
 }
 
 #[test]
