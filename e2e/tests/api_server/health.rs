@@ -236,6 +236,18 @@ async fn a_paused_fleet_is_suspended_and_its_new_spec_is_not_taken_for_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_paused_fleet_that_does_not_serve_is_degraded() {
+    let (world, _controller) = fleet("health-paused-out", 1, |_| {}).await;
+    let patch = Patch::Merge(json!({ "metadata": { "annotations": { PAUSED: "true" } } }));
+    sets(&world.client, &world.namespace).patch("set", &PatchParams::default(), &patch).await.unwrap();
+    world.condition_is("Progressing", "Unknown", "Paused").await;
+    let ended = status_of("follower", "c", json!({ "terminated": { "exitCode": 0 } }));
+    world.write_status("set-0", json!({ "containerStatuses": [ended] })).await;
+    let cause = "0 of 1 replicas serve, 1 are needed";
+    reads(&world, ("InProgress", cause), ("Degraded", cause)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fleet_that_is_being_deleted_is_terminating() {
     let (world, _controller) = fleet("health-deleted", 1, |_| {}).await;
     let sets = sets(&world.client, &world.namespace);

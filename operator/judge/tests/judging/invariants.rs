@@ -83,9 +83,12 @@ fn is_endpoint(member: &Member) -> bool {
 
 /// No gate write takes an endpoint below the floor for a lag or a silence.
 fn check_floor(world: &World, seen: &Observed) {
-    if world.policy.mode == Mode::Observe || world.policy.hard_max_lag.is_some() {
+    if world.policy.mode == Mode::Observe {
         return;
     }
+    let bearable = |verdict: &Verdict| {
+        world.policy.hard_max_lag.is_none_or(|ceiling| verdict.lag.is_some_and(|lag| lag <= ceiling))
+    };
     let endpoints = || seen.members.iter().filter(|member| is_endpoint(member));
     let left = endpoints().filter(|member| verdict_on(world, member).serves).count();
     let measured = [Reason::Lagging, Reason::Unknown, Reason::CatchingUp, Reason::BelowExitMark];
@@ -94,7 +97,8 @@ fn check_floor(world: &World, seen: &Observed) {
     let meant_to_serve = |member: &&Member| world.synced.contains(&member.volume) && !was_out(&member.uid);
     for member in endpoints().filter(meant_to_serve) {
         let verdict = verdict_on(world, member);
-        let taken_out = !verdict.serves && measured.contains(&verdict.reason) && member.container.is_some();
+        let measured = measured.contains(&verdict.reason) && bearable(verdict);
+        let taken_out = !verdict.serves && measured && member.container.is_some();
         assert!(!taken_out || left >= world.policy.min_serving as usize, "below the floor: {verdict:?}");
     }
 }

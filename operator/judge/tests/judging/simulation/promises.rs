@@ -55,9 +55,13 @@ impl Promises {
 
     /// At least the floor serves, or as many as could.
     fn the_floor_is_kept(&mut self, world: &World, schism: bool) {
-        let can_act = world.kubelet && world.writes_arrive && world.policy.hard_max_lag.is_none();
-        let able =
-            (0..world.stores.len()).filter(|at| is_able(world, *at) && !is_doubted(world, *at, schism));
+        let can_act = world.kubelet && world.writes_arrive;
+        let bearable = |at: usize| match world.policy.hard_max_lag {
+            Some(ceiling) => world.verdict(at).lag.is_some_and(|lag| lag <= ceiling),
+            None => true,
+        };
+        let able = (0..world.stores.len())
+            .filter(|at| is_able(world, *at) && !is_doubted(world, *at, schism) && bearable(*at));
         let able = able.count();
         let serving = (0..world.stores.len()).filter(|at| world.observed.members[*at].ready).count();
         let kept = serving >= able.min(world.policy.min_serving as usize);
