@@ -36,9 +36,11 @@ impl Mark {
     }
 }
 
-/// Takes in a mark that an earlier leader left in a gate.
+/// Takes in a mark that an earlier leader left in a gate. Of two at one height that counts which the primary cannot take
+/// back.
 pub(crate) fn recall(now: Moment, found: RememberedMark, memory: &mut SetMemory) {
-    if memory.mark.as_ref().is_none_or(|mark| mark.tip < found.tip) {
+    let counts = |mark: &Mark| mark.tip < found.tip || (mark.tip == found.tip && !found.of_primary);
+    if memory.mark.as_ref().is_none_or(counts) {
         let sources = found.of_primary.then_some(Source::Primary).into_iter().collect();
         memory.mark = Some(Mark { tip: found.tip, sources, supported_at: now });
     }

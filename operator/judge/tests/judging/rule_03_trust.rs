@@ -162,6 +162,10 @@ fn a_fork_is_known_to_the_next_leader_and_of_the_next_pod_on_that_volume() {
     let mut world = diverged();
     world.recreate(0);
     check(world, "another pod");
+    let mut world = diverged();
+    world.standby_takes_over();
+    world.recreate(0);
+    check(world, "a standby, and another pod");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::world::{World, ms};
 use std::time::Duration;
-use tidemark_judge::{Event, Reason};
+use tidemark_judge::{Event, GateSeen, Reason};
 
 /// x-0 fresh at 200 and the only one; x-1 out at 100; x-2 out at 100; then the primary falls silent.
 fn only_one_is_fresh() -> World {
@@ -199,6 +199,21 @@ fn what_the_primary_alone_said_it_takes_back_before_the_next_leader_too() {
     world.primary.rogue = None;
     world.rounds(6);
     assert_eq!(world.reasons(), [Reason::InSync; 3]);
+}
+
+#[test]
+fn of_two_marks_at_one_height_that_counts_which_nobody_takes_back_alone() {
+    for marks in [["200", "200@primary"], ["200@primary", "200"], ["200", "200"], ["200@primary", "150"]] {
+        let mut world = World::in_sync(3);
+        for (at, mark) in marks.into_iter().enumerate() {
+            let message = format!("out [tidemark/1 mark={mark}]");
+            world.member(at + 1).gate = GateSeen::read("False", "Lagging", &message);
+        }
+        world.change_leader();
+        world.rounds(10);
+        let bound = marks.contains(&"200");
+        assert_eq!(world.open_gates(), if bound { 1 } else { 3 }, "{marks:?}: {:?}", world.reasons());
+    }
 }
 
 #[test]
