@@ -139,7 +139,10 @@ fn conclude(set: &mut Set<'_>, height: BlockNumber) {
         clear(&mut set.cases[*at], height);
     }
     if answers.len() + usize::from(primary.is_some()) > 1 {
-        answers.iter().for_each(|(at, _)| set.cases[*at].memory.compared = Some(height));
+        for (at, _) in &answers {
+            let compared = &mut set.cases[*at].memory.compared;
+            *compared = (*compared).max(Some(height));
+        }
     }
     settle_contested(set, height);
     condemn(set, height, right.is_some(), &wrong);

@@ -72,6 +72,9 @@ fn identify<'a>(member: &'a Member, mut memory: MemberMemory, round_done: bool) 
     }
     let new_sample = last.is_some_and(|sample| memory.track.record(sample));
     memory.heard |= last.is_some();
+    // A tip that falls takes back what was compared above it.
+    memory.compared =
+        memory.compared.filter(|compared| last.is_none_or(|sample| sample.published >= Some(*compared)));
     Case {
         member,
         memory,

@@ -76,7 +76,7 @@ pub(crate) struct MemberMemory {
     pub(crate) asked_again_at: Option<Moment>,
     /// The height at which its blocks contradicted the right side.
     pub(crate) diverged: Option<BlockNumber>,
-    /// The height at which its blocks were last compared with others'.
+    /// The greatest height at which its blocks were compared with others', by what it has now.
     pub(crate) compared: Option<BlockNumber>,
     /// When a question was last put about its own tip, because it is far behind.
     pub(crate) asked_about_at: Option<Moment>,
@@ -92,5 +92,6 @@ impl MemberMemory {
         (self.streak, self.exit, self.failed_at) = (0, None, None);
         self.fit = false;
         self.track = Track::default();
+        self.compared = None;
     }
 }

@@ -119,6 +119,26 @@ fn one_behind_that_was_alone_with_its_answer_is_asked_again() {
 }
 
 #[test]
+fn one_behind_whose_tip_fell_and_rose_again_is_asked_again() {
+    for restarts in [false, true] {
+        let mut world = World::in_sync(4);
+        world.set_tips(500, &[120, 500, 500, 500]);
+        world.rounds(8);
+        world.stores[0].forks_at = Some(101);
+        if restarts {
+            world.restart(0);
+            world.stores[0].tip = Some(120);
+        } else {
+            world.stores[0].tip = Some(100);
+            world.rounds(1);
+            world.stores[0].tip = Some(120);
+        }
+        world.rounds(12);
+        assert_eq!(world.reason(0), Reason::Diverged, "restarts: {restarts}");
+    }
+}
+
+#[test]
 fn those_behind_take_turns_and_one_without_hashes_keeps_no_other_waiting_for_good() {
     let mut world = World::in_sync(5);
     world.stores[3].chooses = Some(1);
@@ -140,15 +160,16 @@ fn a_fork_is_known_to_the_next_leader_and_of_the_next_pod_on_that_volume() {
         world
     };
     let check = |mut world: World, what: &str| {
-        // Nobody but the floor would ask for it now.
+        // Nobody but the floor would ask for it now, and it gives no hash by which it could be found again.
         world.set_tips(900, &[102, 500, 500, 500]);
+        world.stores[0].chooses = Some(1);
         for _ in 0..8 {
             world.round();
             assert!(!world.is_open(0), "{what}: {:?}", world.verdict(0));
         }
         assert_eq!(world.reason(0), Reason::Diverged, "{what}");
         // And until it agrees.
-        world.stores[0].forks_at = None;
+        (world.stores[0].forks_at, world.stores[0].chooses) = (None, None);
         world.set_tips(901, &[901; 4]);
         world.rounds(10);
         assert_eq!(world.reason(0), Reason::InSync, "{what}");
