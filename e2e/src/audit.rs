@@ -31,14 +31,13 @@ impl fmt::Display for Right {
 /// What a log says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
-    /// The rights that were used.
-    pub used: BTreeSet<Right>,
+    /// The rights that were used, and when each was last.
+    pub used: BTreeMap<Right, Timestamp>,
     /// The rights that were refused, and granted neither shortly before nor soon after: an API server that starts refuses
     /// everything for a moment, and one whose release is uninstalled loses its rights while it ends.
     pub refused: BTreeSet<Right>,
     /// Those refused last, and when.
     pending: BTreeMap<Right, Timestamp>,
-    granted: BTreeMap<Right, Timestamp>,
 }
 
 /// The operator tries again what was refused within this time.
@@ -66,8 +65,7 @@ impl Audit {
             event["requestReceivedTimestamp"].as_str().context("it has no time")?.parse::<Timestamp>()?;
         // Not by the answer's code: what is refused in a namespace that is going away bears the same.
         if event["annotations"]["authorization.k8s.io/decision"] == "forbid" {
-            let before = self.granted.get(&right);
-            if before.is_none_or(|granted| at.duration_since(*granted) > NEAR) {
+            if self.used.get(&right).is_none_or(|granted| at.duration_since(*granted) > NEAR) {
                 self.pending.entry(right).or_insert(at);
             }
             return Ok(());
@@ -75,8 +73,7 @@ impl Audit {
         if self.pending.remove(&right).is_some_and(|refused| at.duration_since(refused) > NEAR) {
             self.refused.insert(right.clone());
         }
-        self.granted.insert(right.clone(), at);
-        self.used.insert(right);
+        self.used.insert(right, at);
         Ok(())
     }
 
@@ -84,9 +81,11 @@ impl Audit {
     #[must_use]
     pub fn unused(&self, granted: &[PolicyRule]) -> BTreeSet<Right> {
         let applied = |right: &Right| {
-            right.verb == "create" && self.used.contains(&Right { verb: "patch".to_owned(), ..right.clone() })
+            right.verb == "create"
+                && self.used.contains_key(&Right { verb: "patch".to_owned(), ..right.clone() })
         };
-        granted_by(granted).difference(&self.used).filter(|right| !applied(right)).cloned().collect()
+        let was_used = |right: &Right| self.used.contains_key(right) || applied(right);
+        granted_by(granted).into_iter().filter(|right| !was_used(right)).collect()
     }
 }
 
@@ -117,6 +116,8 @@ fn granted_by(rules: &[PolicyRule]) -> BTreeSet<Right> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use k8s_openapi::api::rbac::v1::PolicyRule;
     use serde_json::json;
 
@@ -152,7 +153,10 @@ mod tests {
         ];
         let log = log.map(|(verb, decision, second)| event(verb, decision, second)).join("\n");
         let audit = Audit::read(&log).expect("a log");
-        assert_eq!(audit.used, ["delete", "get", "list", "patch"].map(right).into());
+        assert_eq!(
+            audit.used.into_keys().collect::<BTreeSet<_>>(),
+            ["delete", "get", "list", "patch"].map(right).into()
+        );
         assert_eq!(audit.refused, ["delete", "get", "update"].map(right).into());
         assert_eq!(right("update").to_string(), "update pods/status");
     }

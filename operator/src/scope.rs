@@ -30,7 +30,8 @@ use crate::{
     sets::Sets,
 };
 
-/// How many objects are read at once: decoded they weigh several times what is kept of them.
+/// How many objects are read at once: decoded they weigh several times what is kept of them, a pod tens of KiB for a few
+/// hundred bytes.
 pub(crate) const PAGE: u32 = 50;
 
 /// What a scope is made from.

@@ -12,7 +12,7 @@ use anyhow::{Context as _, ensure};
 use futures::StreamExt as _;
 use kube::{
     Api, Client,
-    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams},
+    api::{ApiResource, DeleteParams, DynamicObject},
     runtime::{
         WatchStreamExt as _,
         watcher::{Config, watcher},
@@ -222,24 +222,19 @@ async fn a_rollout_that_does_not_get_on_is_degraded_with_its_cause() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_fleet_is_suspended_and_its_new_spec_is_not_taken_for_done() {
     let (world, _controller) = fleet("health-paused", 1, |_| {}).await;
-    let annotate = async |value: Value| {
-        let patch = Patch::Merge(json!({ "metadata": { "annotations": { PAUSED: value } } }));
-        sets(&world.client, &world.namespace).patch("set", &PatchParams::default(), &patch).await.unwrap();
-    };
-    annotate(json!("true")).await;
+    world.annotate(json!({ PAUSED: "true" })).await;
     world.condition_is("Progressing", "Unknown", "Paused").await;
     reads(&world, ("Current", ""), ("Suspended", "tidemark.dev/paused")).await;
     world.change(json!({ "replicas": 2 })).await;
     reads(&world, ("InProgress", "observed generation is 1"), ("Suspended", "")).await;
-    annotate(Value::Null).await;
+    world.annotate(json!({ PAUSED: null })).await;
     reads(&world, ("Current", ""), ("Healthy", "2 of 2 replicas serve")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_fleet_that_does_not_serve_is_degraded() {
     let (world, _controller) = fleet("health-paused-out", 1, |_| {}).await;
-    let patch = Patch::Merge(json!({ "metadata": { "annotations": { PAUSED: "true" } } }));
-    sets(&world.client, &world.namespace).patch("set", &PatchParams::default(), &patch).await.unwrap();
+    world.annotate(json!({ PAUSED: "true" })).await;
     world.condition_is("Progressing", "Unknown", "Paused").await;
     let ended = status_of("follower", "c", json!({ "terminated": { "exitCode": 0 } }));
     world.write_status("set-0", json!({ "containerStatuses": [ended] })).await;

@@ -14,7 +14,7 @@ use kube::{
     Api, Resource as _, ResourceExt as _,
     api::{ListParams, Patch, PatchParams, PostParams},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tidemark_operator::{api::StoreReplicaSet, names};
 use tokio::task::JoinHandle;
 
@@ -22,11 +22,6 @@ use crate::world::{World, set, until};
 
 async fn service(world: &World, name: &str) -> Service {
     world.api().get(name).await.unwrap()
-}
-
-async fn annotate(world: &World, annotations: Value) {
-    let patch = Patch::Merge(json!({ "metadata": { "annotations": annotations } }));
-    let _: StoreReplicaSet = world.api().patch("set", &PatchParams::default(), &patch).await.unwrap();
 }
 
 async fn event(world: &World, reason: &str) -> Event {
@@ -186,7 +181,7 @@ async fn what_is_no_longer_rendered_is_deleted_if_this_very_set_controls_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_set_is_judged_and_nothing_of_it_is_written_but_status_and_gates() {
     let world = World::with_fleet("paused", 3, |_| {}).await;
-    annotate(&world, json!({ names::PAUSED: "true" })).await;
+    world.annotate(json!({ names::PAUSED: "true" })).await;
     world.condition_is("Progressing", "Unknown", "Paused").await;
     world.condition_is("Reconciling", "False", "Paused").await;
     event(&world, "Paused").await;
@@ -209,7 +204,7 @@ async fn a_paused_set_is_judged_and_nothing_of_it_is_written_but_status_and_gate
     assert_eq!(status.observed_generation, Some(1), "the spec that was followed last");
     assert_eq!(world.statefulset().await.spec.unwrap().replicas, Some(7));
     assert!(world.api::<Service>().get_opt("set").await.unwrap().is_none());
-    annotate(&world, json!({ names::PAUSED: null })).await;
+    world.annotate(json!({ names::PAUSED: null })).await;
     until("everything to be made up for", async || {
         ensure!(world.statefulset().await.spec.context("a spec")?.replicas == Some(5), "replicas");
         world.api::<Service>().get("set").await?;
@@ -228,7 +223,7 @@ async fn a_paused_set_is_judged_and_nothing_of_it_is_written_but_status_and_gate
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_deleted_while_paused_is_forgotten_and_one_of_its_name_starts_anew() {
     let world = World::with_fleet("forgotten", 1, |_| {}).await;
-    annotate(&world, json!({ names::PAUSED: "true" })).await;
+    world.annotate(json!({ names::PAUSED: "true" })).await;
     world.condition_is("Progressing", "Unknown", "Paused").await;
     assert!(world.admin("/metrics").await.contains("namespace=\"forgotten\""));
     world.api::<StoreReplicaSet>().delete("set", &Default::default()).await.unwrap();

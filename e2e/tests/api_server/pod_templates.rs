@@ -3,23 +3,13 @@
 use k8s_openapi::api::{
     core::v1::PodTemplateSpec, networking::v1::NetworkPolicy, policy::v1::PodDisruptionBudget,
 };
-use kube::{
-    Api,
-    api::{Patch, PatchParams},
-};
-use serde_json::{Value, json};
-use tidemark_operator::api::StoreReplicaSet;
+use kube::Api;
+use serde_json::json;
 
 use crate::world::{World, until};
 
 async fn template(world: &World) -> PodTemplateSpec {
     world.statefulset().await.spec.unwrap().template
-}
-
-async fn annotate(world: &World, value: &Value) {
-    let sets: Api<StoreReplicaSet> = world.api();
-    let patch = Patch::Merge(json!({ "metadata": { "annotations": { "tidemark.dev/restartedAt": value } } }));
-    sets.patch("set", &PatchParams::default(), &patch).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +53,7 @@ async fn an_order_to_restart_makes_the_template_anew_and_taking_it_back_does_not
     let world = World::new("restarted").await;
     world.create(world.spec()).await;
     world.condition_is("Accepted", "True", "Accepted").await;
-    annotate(&world, &json!("one")).await;
+    world.annotate(json!({ "tidemark.dev/restartedAt": "one" })).await;
     let restarted_at = async || {
         let annotations = template(&world).await.metadata.unwrap_or_default().annotations.unwrap_or_default();
         annotations.get("tidemark.dev/restartedAt").cloned()
@@ -73,7 +63,7 @@ async fn an_order_to_restart_makes_the_template_anew_and_taking_it_back_does_not
         Ok(())
     })
     .await;
-    annotate(&world, &Value::Null).await;
+    world.annotate(json!({ "tidemark.dev/restartedAt": null })).await;
     world.change(json!({ "replicas": 4 })).await;
     until("the change after it to be applied", async || {
         anyhow::ensure!(world.statefulset().await.spec.unwrap().replicas == Some(4));

@@ -198,6 +198,13 @@ impl World {
         self.api().create(&PostParams::default(), &set("set", spec)).await.unwrap();
     }
 
+    /// Sets annotations of the set; null takes one away.
+    pub(crate) async fn annotate(&self, annotations: Value) {
+        let patch = Patch::Merge(json!({ "metadata": { "annotations": annotations } }));
+        let sets: Api<StoreReplicaSet> = self.api();
+        sets.patch("set", &PatchParams::default(), &patch).await.unwrap();
+    }
+
     pub(crate) async fn change(&self, spec: Value) {
         let patch = Patch::Merge(json!({ "spec": spec }));
         let _: StoreReplicaSet = self.api().patch("set", &PatchParams::default(), &patch).await.unwrap();

@@ -61,10 +61,9 @@ pub(crate) fn ask(set: &mut Set<'_>) {
 
 /// Those near the reference and those far behind take turns.
 fn next_height(set: &mut Set<'_>) -> Option<BlockNumber> {
-    let near = height(set);
     let behind = if set.memory.comparison.was_of_one_behind { None } else { one_behind(set) };
     set.memory.comparison.was_of_one_behind = behind.is_some();
-    let Some(at) = behind else { return near };
+    let Some(at) = behind else { return height(set) };
     set.cases[at].memory.asked_about_at = Some(set.now);
     set.cases[at].counted.map(|seen| seen.tip)
 }

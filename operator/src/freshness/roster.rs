@@ -20,10 +20,8 @@ use super::fleets::Fleets;
 use crate::{
     names::{INSTANCE_LABEL, MANAGED_BY_SELECTOR, SetKey},
     patience::patience,
+    scope::PAGE,
 };
-
-/// How many pods are read at once: a decoded one weighs tens of KiB, of which a few hundred bytes are kept.
-const PAGE: u32 = 50;
 
 /// The set a pod belongs to: the one it is labelled with, unless something else than its StatefulSet controls it. One
 /// that nothing controls is still routed to, and its StatefulSet adopts it.

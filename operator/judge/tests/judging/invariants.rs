@@ -86,9 +86,6 @@ fn check_floor(world: &World, seen: &Observed) {
     if world.policy.mode == Mode::Observe {
         return;
     }
-    let bearable = |verdict: &Verdict| {
-        world.policy.hard_max_lag.is_none_or(|ceiling| verdict.lag.is_some_and(|lag| lag <= ceiling))
-    };
     let endpoints = || seen.members.iter().filter(|member| is_endpoint(member));
     let left = endpoints().filter(|member| verdict_on(world, member).serves).count();
     let measured = [Reason::Lagging, Reason::Unknown, Reason::CatchingUp, Reason::BelowExitMark];
@@ -97,7 +94,7 @@ fn check_floor(world: &World, seen: &Observed) {
     let meant_to_serve = |member: &&Member| world.synced.contains(&member.volume) && !was_out(&member.uid);
     for member in endpoints().filter(meant_to_serve) {
         let verdict = verdict_on(world, member);
-        let measured = measured.contains(&verdict.reason) && bearable(verdict);
+        let measured = measured.contains(&verdict.reason) && world.is_bearable(verdict);
         let taken_out = !verdict.serves && measured && member.container.is_some();
         assert!(!taken_out || left >= world.policy.min_serving as usize, "below the floor: {verdict:?}");
     }

@@ -314,6 +314,11 @@ impl World {
             .expect("every member has a verdict")
     }
 
+    /// Whether its lag is within the ceiling, if there is one.
+    pub(crate) fn is_bearable(&self, verdict: &Verdict) -> bool {
+        self.policy.hard_max_lag.is_none_or(|ceiling| verdict.lag.is_some_and(|lag| lag <= ceiling))
+    }
+
     /// Whether the latest judgement, if it was about this very pod, found it in sync.
     pub(crate) fn was_in_sync(&self, at: usize) -> bool {
         let uid = &self.observed.members[at].uid;

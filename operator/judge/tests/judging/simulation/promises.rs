@@ -56,10 +56,7 @@ impl Promises {
     /// At least the floor serves, or as many as could.
     fn the_floor_is_kept(&mut self, world: &World, schism: bool) {
         let can_act = world.kubelet && world.writes_arrive;
-        let bearable = |at: usize| match world.policy.hard_max_lag {
-            Some(ceiling) => world.verdict(at).lag.is_some_and(|lag| lag <= ceiling),
-            None => true,
-        };
+        let bearable = |at: usize| world.is_bearable(world.verdict(at));
         let able = (0..world.stores.len())
             .filter(|at| is_able(world, *at) && !is_doubted(world, *at, schism) && bearable(*at));
         let able = able.count();
@@ -84,7 +81,8 @@ fn is_near(world: &World, at: usize, height: u32) -> bool {
     world.stores[at].said().is_some_and(|tip| tip + world.policy.max_lag >= height)
 }
 
-/// One that was in sync and close to the chain's truth, runs on, answers and is close to the chain's truth stays in, whatever befalls the others.
+/// One that was in sync and close to the chain's truth, is close still, runs on and answers stays in, whatever befalls the
+/// others.
 fn no_healthy_member_is_taken_out(world: &World, before: &Before, height: u32) {
     for at in (0..world.stores.len()).filter(|at| before.is_in_still(world, *at)) {
         let healthy = is_near(world, at, height) && is_able(world, at);
