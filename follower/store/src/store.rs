@@ -151,7 +151,7 @@ pub trait BlockStore: Send + Sync + 'static {
     fn poison(&self) -> Option<StoreError>;
 
     /// Puts the bytes of a damaged block back in place, durably, if they are those that were published; afterwards the
-    /// published tip rises again. Putting back what is not damaged changes nothing.
+    /// published tip rises again. Putting back what is not damaged writes the same bytes once more.
     ///
     /// # Errors
     /// `OtherBytes` when the hash is not the one kept; `HashLost` when none is; `NoSuchBlock`; `DiskFull`; file errors;

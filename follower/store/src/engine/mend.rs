@@ -72,19 +72,26 @@ impl DiskStore {
         }
         self.begin_epoch(writer)?;
         let Check { findings, examined, .. } = self.media.check(number, self.may_have_proof(number)?)?;
-        self.note_block(number, &examined);
+        self.note_block(writer, number, &examined)?;
         for finding in &findings {
             self.mend_one(writer, finding, &examined)?;
         }
         Ok(findings)
     }
 
-    fn note_block(&self, number: BlockNumber, examined: &Examined) {
-        let mut progress = self.progress_mut();
-        match &examined.payload {
-            Ok(_) => progress.damaged.remove(number.get()),
-            Err(_) => progress.damaged.insert(number.get(), number.get()),
+    /// Marks a block that is damaged. One that is marked and reads whole is put back, for what is read may be in memory only.
+    fn note_block(
+        &self,
+        writer: &Writer,
+        number: BlockNumber,
+        examined: &Examined,
+    ) -> Result<(), StoreError> {
+        match (&examined.payload, &examined.kept) {
+            (Ok(bytes), Some(kept)) if self.is_damaged(number) => self.put_back(writer, kept, bytes)?,
+            (Ok(_), _) => {}
+            (Err(_), _) => self.progress_mut().damaged.insert(number.get(), number.get()),
         }
+        Ok(())
     }
 
     fn mend_one(&self, writer: &Writer, finding: &Finding, examined: &Examined) -> Result<(), StoreError> {
@@ -99,7 +106,7 @@ impl DiskStore {
         }
     }
 
-    fn blocks_rewriter(&self, writer: &Writer) -> Rewriter<'_> {
+    pub(super) fn blocks_rewriter(&self, writer: &Writer) -> Rewriter<'_> {
         Rewriter { log: &self.media.blocks, epoch: writer.manifest.epoch }
     }
 

@@ -1,12 +1,13 @@
 //! Puts the bytes of a damaged block back where they were, once they are proven to be those that were published.
 //!
 //! Owns the order that makes it crash-safe: first the indexes durably know hash and place, so that the header may be torn;
-//! then the record is written over what is damaged anyway, and synced; only then is the block taken from the list.
+//! then the record is written over what is damaged anyway, and synced; only then is the block taken from the list. A record
+//! that reads whole is written all the same: after a failed writeback memory may hold what the disk does not.
 
 use super::{DiskStore, write::Writer};
 use crate::{
     BlockHash, BlockNumber, StoreError, examine::Examined, index::Applied, place::Place, position::Position,
-    record::payload_len, rewrite::Rewriter,
+    record::payload_len,
 };
 
 impl DiskStore {
@@ -23,20 +24,21 @@ impl DiskStore {
         }
         let examined = self.media.examine(number, self.media.index.reread(number))?;
         let kept = self.kept(writer, &examined, number, bytes)?;
-        if examined.payload.is_err() {
-            self.put_back(writer, &kept, bytes)?;
-        }
+        self.put_back(writer, &kept, bytes)?;
         self.mend(writer, number)?;
         self.checkpoint_now(writer)?;
         let durable = self.progress().durable;
         writer.further.catch_up(&self.media, durable)
     }
 
-    fn put_back(&self, writer: &Writer, kept: &Applied, bytes: &[u8]) -> Result<(), StoreError> {
+    /// Writes a record in its place, and takes the block from the list once that is durable.
+    pub(super) fn put_back(&self, writer: &Writer, kept: &Applied, bytes: &[u8]) -> Result<(), StoreError> {
         self.media.index.apply(&[*kept])?;
         self.media.index.sync()?;
         self.restore_missing(writer, kept)?;
-        Rewriter { log: &self.media.blocks, epoch: writer.manifest.epoch }.record(kept, bytes)
+        self.blocks_rewriter(writer).record(kept, bytes)?;
+        self.progress_mut().damaged.remove(kept.number.get());
+        Ok(())
     }
 
     /// Where the block lies, if `bytes` are what was published there.

@@ -124,3 +124,40 @@ fn entries_that_are_blank_in_memory_only_are_blanked_again() {
         assert_eq!(reader.tips().durable, held);
     }
 }
+
+/// The system fails to write a repaired block back, the process dies, and memory still says that it is whole: it stays on
+/// the list until it is written again, by whoever looks at it next.
+#[test]
+fn a_block_that_is_whole_in_memory_only_is_written_again() {
+    type Again<'a> = &'a dyn Fn(&DiskStore);
+    let again: [Again<'_>; 2] = [
+        &|store| assert_eq!(store.repair(number(4), &payload(4)).expect("must take it"), store.tips()),
+        &|store| assert!(store.scrub(number(4), 1).expect("must scrub").bytes > 0),
+    ];
+    let (disk, store) = published(8, &[]);
+    store.checkpoint().expect("must do");
+    let at = disk.find(FIRST, &payload(4));
+    disk.corrupt(FIRST, at);
+    assert!(store.block(number(4)).expect_err("must be met").is_damage());
+    disk.record();
+    store.repair(number(4), &payload(4)).expect("must take it");
+    let points = disk.take_points();
+    let mut rng = StdRng::seed_from_u64(1);
+    let mut met = 0;
+    for (point, again) in points.iter().flat_map(|point| again.map(|again| (point, again))) {
+        let after = SimDisk::new(point.crash(Fate::Unwritten, &mut rng));
+        let store = open(&after);
+        if store.damaged().is_empty() || after.bytes(FIRST)[at] != payload(4)[0] {
+            continue;
+        }
+        met += 1;
+        assert_eq!(store.tips().published, Some(number(3)), "it stays on the list");
+        again(&store);
+        assert_eq!(store.tips().published, Some(number(7)));
+        let lost = SimDisk::new(after.state().crash(Fate::None, &mut rng));
+        let store = open(&lost);
+        assert_eq!(store.block(number(4)).expect("readable"), Some(payload(4)));
+        assert_eq!(store.tips().published, Some(number(7)));
+    }
+    assert!(met > 0, "the crash after the write must leave that");
+}
