@@ -29,7 +29,8 @@ impl DiskStore {
         let mut writer = self.writer()?;
         let begun = self.begin_epoch(&mut writer);
         let mended = begun.and_then(|()| {
-            headless.iter().try_for_each(|number| self.mend(&mut writer, *number).map(|_| ()))
+            headless.iter().try_for_each(|number| self.mend(&mut writer, *number).map(|_| ()))?;
+            if headless.is_empty() { Ok(()) } else { self.media.sync_derived() }
         });
         match mended {
             Err(error) if error.is_disk_full() => Ok(()),

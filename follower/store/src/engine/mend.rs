@@ -2,7 +2,8 @@
 //! that is possible.
 //!
 //! Owns what may be made anew from what: an index entry and a proof's absence from the logs, a header and a segment's head
-//! from the indexes, a block's bytes from nothing here. Marking needs no writer, so that no read waits for a sync.
+//! from the indexes, a block's bytes from nothing here. Marking needs no writer, so that no read waits for a sync; what was
+//! made anew is durable before anybody is told.
 
 use std::sync::MutexGuard;
 
@@ -58,6 +59,7 @@ impl DiskStore {
             done.or_else(|error| if error.is_poison() { Err(error) } else { Ok(()) })
         };
         suspects.into_iter().try_for_each(|number| soft(self.mend(writer, number).map(|_| ())))?;
+        self.media.sync_derived()?;
         soft(self.checkpoint_now(writer))
     }
 
@@ -181,6 +183,9 @@ impl DiskStore {
                 break;
             }
             checked.bytes += self.scrub_block(number, &mut checked.findings)?;
+        }
+        if !checked.findings.is_empty() {
+            self.writer()?.note(self.media.sync_derived())?;
         }
         Ok(checked)
     }

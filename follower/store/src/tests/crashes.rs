@@ -133,6 +133,7 @@ fn nothing_published_is_lost_whenever_the_power_goes() {
     let first = asked("TIDEMARK_CRASH_SEED").unwrap_or_else(|| rand::random::<u32>().into());
     let (mut seed, mut reopenings) = (first, 0);
     while asked_for.map_or(start.elapsed() < BUDGET, |asked| reopenings < asked) {
+        eprintln!("TIDEMARK_CRASH_SEED={seed}"); // for whatever panics on the way
         let mut run = Run::new(seed);
         run.workload().unwrap_or_else(|error| panic!("TIDEMARK_CRASH_SEED={seed}: {error}"));
         reopenings += run.reopenings;

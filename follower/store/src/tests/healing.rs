@@ -232,6 +232,8 @@ fn the_scrubber_finds_all_that_nobody_reads_and_mends_what_it_can() {
         assert_eq!(scrub(&store), [(part, n)], "{file}");
         let remains = if part == Part::Block { vec![(part, n)] } else { vec![] };
         assert_eq!(scrub(&store), remains, "{file} {part:?}");
+        let without_power = SimDisk::new(disk.state().crash(Fate::None, &mut StdRng::seed_from_u64(1)));
+        assert_eq!(scrub(&open(&without_power)), remains, "{file} {part:?}: it is durable");
         let (disk, killed_store) = killed(&disk);
         assert_eq!(scrub(&killed_store), remains, "{file} {part:?}");
         assert_eq!(killed_store.tips().proven, (part != Part::Proof).then(|| number(1)));

@@ -210,7 +210,9 @@ impl Model {
         while let Some(from) = next {
             next = subject.store().scrub(from, 1000)?.next;
         }
-        self.touched.clear();
+        if !self.is_vague {
+            self.touched.clear(); // else what was made good may be so in memory only, which nobody can tell
+        }
         self.note_known(subject);
         let found = subject.damaged();
         let is_all = if self.is_vague { found.is_subset(&self.harmed) } else { found == self.harmed };
