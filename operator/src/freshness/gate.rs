@@ -1,7 +1,8 @@
 //! Writes the gate condition of one fleet's pods, and no other condition.
 //!
 //! Every attempt takes the order as it is then, never one from before a wait. At most one write per pod is under way,
-//! and whoever undoes a gate again and again is answered ever less often. Decides nothing about freshness.
+//! pods are taken out before anything else is written, and whoever undoes a gate again and again is answered ever less often.
+//! Decides nothing about freshness.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +24,7 @@ use super::{
     attempts::{Attempts, Ended, Written, kind},
     fleets::Fleets,
     member::SeenPod,
-    permits::{Permit, Share},
+    permits::{Permit, Share, patient},
     state::Pods,
 };
 use crate::{
@@ -36,7 +37,7 @@ use crate::{
 };
 
 /// How many writes of one set may be under way or wait for their turn: a crowd in one must not keep another's out.
-const AT_ONCE: usize = 8;
+const AT_ONCE: u16 = 8;
 
 /// One gate to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,13 @@ pub(super) struct Order {
     write: GateWrite,
     /// When it was decided.
     at: Moment,
+}
+
+impl Order {
+    /// Whether it takes out a pod that is in: a stale one must not wait behind those that return.
+    fn takes_out(&self) -> bool {
+        !self.write.open && self.pod.gate_status.as_deref() == Some("True")
+    }
 }
 
 /// The gates of one fleet to write now.
@@ -94,10 +102,13 @@ impl Writer {
                 standing.contains_key(uid) || busy.contains(uid) || tried.is_recent(now)
             });
             self.tell_of_failures(&standing, &attempts, now);
-            for (uid, order) in standing {
+            let (first, then): (Vec<_>, Vec<_>) =
+                standing.into_iter().partition(|(_, order)| order.takes_out());
+            for (uid, order) in first.into_iter().chain(then) {
                 let tried = attempts.entry(uid.clone()).or_default();
                 let may_write = tried.may_write(order.pod.version, kind(&order.write), now);
-                if may_write && busy.len() < AT_ONCE && busy.insert(uid.clone()) {
+                let most = if order.takes_out() { AT_ONCE } else { patient(AT_ONCE) };
+                if may_write && busy.len() < most.into() && busy.insert(uid.clone()) {
                     writes.spawn(self.write(uid, orders.clone()));
                 }
             }
@@ -134,14 +145,16 @@ impl Writer {
     fn write(
         &self,
         uid: PodUid,
-        orders: watch::Receiver<Orders>,
+        mut orders: watch::Receiver<Orders>,
     ) -> impl Future<Output = Done> + Send + use<> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let (permits, fleets) = (self.permits.clone(), Arc::clone(&self.fleets));
         let leadership = self.leadership.clone();
         let (clock, metrics, namespace) = (self.clock, Arc::clone(&self.metrics), self.namespace.clone());
         async move {
-            let permit = permit(&permits, &leadership).await;
+            let Some(permit) = turn(&uid, &mut orders, &permits, &leadership).await else {
+                return (uid, None);
+            };
             let Some(order) = orders.borrow().get(&uid).cloned() else { return (uid, None) };
             let result = patch(&pods, &order).await;
             drop(permit);
@@ -156,11 +169,28 @@ impl Writer {
     }
 }
 
+/// Waits for the turn of what is to be done with this pod's gate, which may change meanwhile, or end.
+async fn turn(
+    uid: &PodUid,
+    orders: &mut watch::Receiver<Orders>,
+    permits: &Share,
+    leadership: &Leadership,
+) -> Option<Permit> {
+    let asked = |orders: &Orders| orders.get(uid).map(Order::takes_out);
+    loop {
+        let takes_out = asked(&orders.borrow())?;
+        tokio::select! {
+            permit = permit(permits, takes_out, leadership) => return Some(permit),
+            other = orders.wait_for(|orders| asked(orders) != Some(takes_out)) => drop(other.ok()?),
+        }
+    }
+}
+
 /// A permit, while enough of the lease is left that the write ends before another may lead.
-async fn permit(permits: &Share, leadership: &Leadership) -> Permit {
+async fn permit(permits: &Share, takes_out: bool, leadership: &Leadership) -> Permit {
     loop {
         leadership.lasts(WRITE_TIMEOUT).await;
-        let permit = permits.acquire().await;
+        let permit = permits.acquire(takes_out).await;
         if leadership.remaining() >= WRITE_TIMEOUT {
             return permit;
         }
@@ -311,7 +341,7 @@ mod tests {
     async fn an_order_that_waited_for_its_turn_is_carried_out_as_it_is_then() {
         let (told, mut asked) = mpsc::unbounded_channel();
         let permits = Permits::new(1);
-        let taken = permits.share("another").acquire().await;
+        let taken = permits.share("another").acquire(true).await;
         let (orders, seen) = watch::channel(Orders::from([("u".into(), order(true, Some("False")))]));
         let running = tokio::spawn(writer(server(told), &permits, &Leadership::alone()).run(seen));
         for _ in 0..100 {
@@ -319,9 +349,37 @@ mod tests {
         }
         orders.send_replace(Orders::from([("u".into(), order(false, Some("True")))]));
         drop(taken);
-        let patch = asked.recv().await.expect("a write");
-        assert_eq!(patch["status"]["conditions"][0]["status"], "False");
+        assert_eq!(status(&asked.recv().await.expect("a write")), "False");
         running.abort();
+    }
+
+    #[tokio::test]
+    async fn a_pod_is_taken_out_while_a_crowd_that_opens_hangs() {
+        let (told, mut asked) = mpsc::unbounded_channel();
+        let hangs = move |request: http::Request<Body>| {
+            let told = told.clone();
+            async move {
+                let body = request.into_body().collect_bytes().await.expect("a body");
+                told.send(serde_json::from_slice::<Value>(&body).expect("JSON")).expect("somebody listens");
+                std::future::pending::<Result<http::Response<Body>, Infallible>>().await
+            }
+        };
+        let (client, permits) = (Client::new(tower::service_fn(hangs), "n"), Permits::new(32));
+        let opening = (0..20).map(|n| (format!("a{n}").as_str().into(), order(true, Some("False"))));
+        let opening: Orders = opening.collect();
+        let (orders, seen) = watch::channel(opening.clone());
+        let running = tokio::spawn(writer(client, &permits, &Leadership::alone()).run(seen));
+        for _ in 0..6 {
+            assert_eq!(status(&asked.recv().await.expect("a write")), "True");
+        }
+        let closing = [("z".into(), order(false, Some("True")))];
+        orders.send_replace(opening.into_iter().chain(closing).collect());
+        assert_eq!(status(&asked.recv().await.expect("a write")), "False");
+        running.abort();
+    }
+
+    fn status(patch: &Value) -> &str {
+        patch["status"]["conditions"][0]["status"].as_str().expect("a status")
     }
 
     #[tokio::test]
