@@ -119,6 +119,7 @@ impl Model {
             Step::Harm { number, harm } => during.harm(number, harm),
             Step::Repair { number } => drop(during.known.remove(&number)),
             Step::Migrate => during.known.clear(),
+            Step::Scrub if self.is_vague => during.known.clear(), // what reads whole by then is taken from the list
             Step::Prove { .. } | Step::Sync | Step::Checkpoint | Step::Scrub => {}
         }
         during
@@ -229,7 +230,7 @@ impl Model {
     /// Whether a store that was reopened holds all that was seen published, and nothing that was never written.
     pub(super) fn check(&self, store: &DiskStore, tally: &Tally) -> Result<(), String> {
         let tips = store.tips();
-        if tips.durable < self.seen.durable || tips.proven < self.seen.proven.min(tips.published) {
+        if tips.durable < self.seen.durable || tips.proven < self.least_proven().min(tips.published) {
             return Err(format!("tips went back from {:?} to {tips:?}", self.seen));
         }
         self.check_damage(store)?;
@@ -243,6 +244,13 @@ impl Model {
                 Err(format!("proof {n} is below the proven tip and not held"))
             }
         })
+    }
+
+    /// The proven tip that was seen, or what is below the first proof that was harmed: any reopened store may meet that.
+    fn least_proven(&self) -> Option<BlockNumber> {
+        let harmed = self.harmed_proofs.first();
+        let proven = harmed.map_or(self.seen.proven, |lowest| self.seen.proven.min(Some(number(lowest - 1))));
+        proven.filter(|tip| *tip > BlockNumber::GENESIS)
     }
 
     /// What is damaged is what was harmed, what was written down is known at once, and published is what is below.
