@@ -146,19 +146,24 @@ fn check_what_is_left_out_is_found(traced: &Traced) {
     assert!(no_sync("proofs-").contains("proof 1 "), "{}", no_sync("proofs-"));
     let no_dir_sync = broken(&|event| !matches!(event, Event::Synced { path, .. } if *path == traced.dir));
     assert!(no_dir_sync.contains("name"), "{no_dir_sync}");
-    check::check(&late(&events)).expect_err("a sync came after what it covers was seen");
+    let (late, highest) = late(&events);
+    let too_early = check::check(&late).expect_err("a sync came after what it covers was seen");
+    assert!(too_early.contains(&format!("block {highest} ")), "{too_early}");
 }
 
-/// One sync of the block log swapped with what was seen next.
-fn late(events: &[Event]) -> Vec<Event> {
-    let mut events = events.to_vec();
+/// Every sync that covers the highest block that was seen, behind its first sight; and that block.
+fn late(events: &[Event]) -> (Vec<Event>, u32) {
+    let number =
+        |event: &Event| if let Event::SawBlock { number, .. } = event { Some(*number) } else { None };
+    let highest = events.iter().filter_map(number).max().expect("some were seen");
+    let is_write = |event: &Event| matches!(event, Event::Wrote { blocks, .. } if blocks.contains(&highest));
     let is_sync = |event: &Event| matches!(event, Event::Synced { path, .. } if path.to_str().unwrap().contains("/blocks-"));
-    let last_seen =
-        events.iter().rposition(|event| matches!(event, Event::SawBlock { .. })).expect("some were seen");
-    let sync = events[..last_seen].iter().rposition(is_sync).expect("it was synced");
-    let sync = events.remove(sync);
-    events.insert(last_seen, sync);
-    events
+    let written = events.iter().position(is_write).expect("it was written");
+    let seen = events.iter().position(|event| number(event) == Some(highest)).expect("it was seen");
+    let (before, rest) = events.split_at(written);
+    let (between, after) = rest.split_at(seen - written);
+    let (syncs, others): (Vec<Event>, Vec<Event>) = between.iter().cloned().partition(is_sync);
+    ([before, &others, &after[..1], &syncs, &after[1..]].concat(), highest)
 }
 
 #[tokio::test(flavor = "multi_thread")]
