@@ -64,20 +64,27 @@ impl Asking {
         let reader = move || endpoint.connect_with_connector_lazy(connector.clone());
         let mut backoff = Duration::ZERO;
         while let Some(interval) = self.wants.interval() {
+            let asked = Instant::now();
             let result = self.ask(&link, interval).await;
-            backoff = backoff::next(backoff, interval, &result);
-            self.tell(&reader, result);
-            self.pause(backoff).await;
+            if self.protocol == Protocol::Tidemark && result.as_ref().is_err_and(AskError::is_unimplemented) {
+                // What it speaks then is asked in its turn: nothing is known yet, and it is promised one request.
+                self.protocol = Protocol::RpcStatus;
+            } else {
+                backoff = backoff::next(backoff, interval, &result);
+                self.tell(&reader, result);
+            }
+            self.pause(asked, backoff).await;
         }
     }
 
-    /// Waits for the shortest interval wanted, also if that becomes shorter meanwhile, and at least for `backoff`.
-    async fn pause(&mut self, backoff: Duration) {
-        let since = Instant::now();
-        // A little unevenness keeps the operators and sets of a cluster from asking in step.
-        let uneven = rand::rng().random_range(0.95..1.0);
+    /// Waits for the shortest interval wanted since it was asked, also if that becomes shorter meanwhile, and at least for
+    /// `backoff` since it answered.
+    async fn pause(&mut self, asked: Instant, backoff: Duration) {
+        let answered = Instant::now();
+        // A little unevenness keeps operators that ask the same primary from asking in step.
+        let uneven = rand::rng().random_range(1.0..1.01);
         while let Some(interval) = self.wants.interval() {
-            let due = since + interval.mul_f64(uneven).max(backoff.mul_f64(2.0 - uneven));
+            let due = (asked + interval.mul_f64(uneven)).max(answered + backoff.mul_f64(uneven));
             tokio::select! {
                 () = tokio::time::sleep_until(due) => return,
                 () = self.wants.sooner() => {}
@@ -97,11 +104,7 @@ impl Asking {
         self.turn = self.turn.wrapping_add(1);
         let asked = Asked { at: self.clock.now(), height: self.wants.height(self.turn), container: None };
         let limit = interval.min(LONGEST_ANSWER);
-        let mut answer = ask::ask(self.protocol, link, self.clock, &asked, limit).await;
-        if self.protocol == Protocol::Tidemark && answer.as_ref().is_err_and(AskError::is_unimplemented) {
-            self.protocol = Protocol::RpcStatus;
-            answer = ask::ask(self.protocol, link, self.clock, &asked, limit).await;
-        }
+        let answer = ask::ask(self.protocol, link, self.clock, &asked, limit).await;
         let outcome = answer.as_ref().map_or_else(AskError::outcome, |_| "ok");
         self.metrics.primary_sampled(outcome, self.clock.since(asked.at));
         answer
