@@ -22,7 +22,8 @@ use crate::{
 const NAME: &str = "canary";
 const CONDITION: &str = "e2e.tidemark.dev/canary";
 const STARTED_WITHIN: Duration = Duration::from_secs(120);
-const CARRIED_WITHIN: Duration = Duration::from_secs(90);
+/// Kubernetes' controllers come back to their API server in their own time: up to 57 s were seen often, over 90 s once.
+const CARRIED_WITHIN: Duration = Duration::from_mins(5);
 const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Canary {
