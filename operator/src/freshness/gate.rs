@@ -311,13 +311,16 @@ mod tests {
         assert_eq!(patch["status"]["conditions"][0].get("lastTransitionTime"), None);
     }
 
-    /// An API server that tells what is asked of it, and finds everything in conflict.
-    fn server(asked: mpsc::UnboundedSender<Value>) -> Client {
+    /// An API server that tells what is asked of it, and finds everything in conflict, or answers nothing.
+    fn server(asked: mpsc::UnboundedSender<Value>, answers: bool) -> Client {
         let answer = move |request: http::Request<Body>| {
             let asked = asked.clone();
             async move {
                 let body = request.into_body().collect_bytes().await.expect("a body");
                 asked.send(serde_json::from_slice(&body).expect("JSON")).expect("somebody listens");
+                if !answers {
+                    std::future::pending::<()>().await;
+                }
                 let status =
                     json!({ "kind": "Status", "apiVersion": "v1", "code": 409, "status": "Failure" });
                 let body = Body::from(serde_json::to_vec(&status).expect("JSON"));
@@ -343,7 +346,7 @@ mod tests {
         let permits = Permits::new(1);
         let taken = permits.share("another").acquire(true).await;
         let (orders, seen) = watch::channel(Orders::from([("u".into(), order(true, Some("False")))]));
-        let running = tokio::spawn(writer(server(told), &permits, &Leadership::alone()).run(seen));
+        let running = tokio::spawn(writer(server(told, true), &permits, &Leadership::alone()).run(seen));
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
@@ -356,19 +359,11 @@ mod tests {
     #[tokio::test]
     async fn a_pod_is_taken_out_while_a_crowd_that_opens_hangs() {
         let (told, mut asked) = mpsc::unbounded_channel();
-        let hangs = move |request: http::Request<Body>| {
-            let told = told.clone();
-            async move {
-                let body = request.into_body().collect_bytes().await.expect("a body");
-                told.send(serde_json::from_slice::<Value>(&body).expect("JSON")).expect("somebody listens");
-                std::future::pending::<Result<http::Response<Body>, Infallible>>().await
-            }
-        };
-        let (client, permits) = (Client::new(tower::service_fn(hangs), "n"), Permits::new(32));
+        let permits = Permits::new(32);
         let opening = (0..20).map(|n| (format!("a{n}").as_str().into(), order(true, Some("False"))));
         let opening: Orders = opening.collect();
         let (orders, seen) = watch::channel(opening.clone());
-        let running = tokio::spawn(writer(client, &permits, &Leadership::alone()).run(seen));
+        let running = tokio::spawn(writer(server(told, false), &permits, &Leadership::alone()).run(seen));
         for _ in 0..6 {
             assert_eq!(status(&asked.recv().await.expect("a write")), "True");
         }
@@ -387,7 +382,7 @@ mod tests {
         let (told, mut asked) = mpsc::unbounded_channel();
         let (permits, leadership) = (Permits::new(1), Leadership::standby());
         let (_orders, seen) = watch::channel(Orders::from([("u".into(), order(false, Some("True")))]));
-        let running = tokio::spawn(writer(server(told), &permits, &leadership).run(seen));
+        let running = tokio::spawn(writer(server(told, true), &permits, &leadership).run(seen));
         for left in [None, Some(Duration::ZERO), Some(WRITE_TIMEOUT - Duration::from_millis(1))] {
             left.into_iter().for_each(|left| leadership.extend_by(left));
             for _ in 0..100 {
