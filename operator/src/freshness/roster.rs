@@ -91,7 +91,8 @@ pub async fn watch_claims(
     fleets: std::sync::Arc<Fleets>,
     synced: watch::Sender<bool>,
 ) {
-    let events = watcher(api, Config::default().labels(MANAGED_BY_SELECTOR)).backoff(patience());
+    let config = Config::default().labels(MANAGED_BY_SELECTOR).page_size(PAGE);
+    let events = watcher(api, config).backoff(patience());
     pin_mut!(events);
     let mut listed: BTreeSet<Claim> = BTreeSet::new();
     while let Some(event) = events.next().await {

@@ -234,15 +234,55 @@ impl Asking {
     }
 }
 
-/// Waits until what is told is due; false once nothing is told any more. What is told meanwhile takes its place.
+/// Waits until the earliest of what is told is due; false once nothing is told any more. What is told later puts off nothing:
+/// a busy machine, on which rounds come before the last one's turn was taken, would not ask at all.
 async fn told(ask: &mut watch::Receiver<Ask>) -> bool {
     let mut changed = ask.changed().await;
+    let mut due = None;
     while changed.is_ok() {
-        let due = ask.borrow_and_update().due;
-        match tokio::time::timeout_at(due, ask.changed()).await {
+        let told = ask.borrow_and_update().due;
+        let earliest = due.map_or(told, |due: Instant| due.min(told));
+        due = Some(earliest);
+        match tokio::time::timeout_at(earliest, ask.changed()).await {
             Err(_) => return true,
             Ok(again) => changed = again,
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{sync::watch, time::Instant};
+
+    use super::{Ask, told};
+
+    /// When one who is told at these times, in milliseconds, to ask so much later does so first.
+    async fn asks_at(orders: &[(u64, u64)]) -> Duration {
+        let start = Instant::now();
+        let (ask, mut asked) = watch::channel(Ask { round: 0, height: None, due: start });
+        let tells = async {
+            for (at, wait) in orders {
+                tokio::time::sleep_until(start + Duration::from_millis(*at)).await;
+                let due = Instant::now() + Duration::from_millis(*wait);
+                ask.send_modify(|ask| *ask = Ask { round: ask.round + 1, height: None, due });
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = tells => unreachable!("it never ends"),
+            told = told(&mut asked) => assert!(told),
+        }
+        start.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rounds_that_follow_each_other_fast_put_nobody_off() {
+        let ms = Duration::from_millis;
+        assert_eq!(asks_at(&[(100, 499)]).await, ms(599));
+        assert_eq!(asks_at(&[(100, 499), (300, 499), (500, 499)]).await, ms(599));
+        assert_eq!(asks_at(&[(100, 499), (300, 0)]).await, ms(300), "at once is at once");
+    }
 }
