@@ -1,8 +1,23 @@
 //! What the kernel says of a process.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result};
+
+/// How long the threads that a process has now have waited for a core since they began, together.
+///
+/// # Errors
+/// If the process is gone.
+pub(crate) fn waited_for_a_core(pid: u32) -> Result<Duration> {
+    let mut waited = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may have ended since.
+        let Ok(stat) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+        let nanoseconds = stat.split_whitespace().nth(1).context("schedstat has three numbers")?;
+        waited += nanoseconds.parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(waited))
+}
 
 /// A line of `/proc/PID/status` such as `VmHWM`, in KiB.
 ///

@@ -28,6 +28,8 @@ const POLL: Duration = Duration::from_secs(1);
 struct Window {
     seconds: f64,
     cpu: f64,
+    /// How long the threads of the operator and of the crowd waited for a core.
+    waited: [Duration; 2],
     writes: Writes,
     asked: Report,
 }
@@ -62,6 +64,7 @@ pub(super) async fn measure(followers: u32) -> Result<Vec<Figure>> {
     let window = watch(&mut world).await?;
     let operator = world.operator()?;
     let (peak, now) = (operator.memory("VmHWM")?.max(first_peak), operator.memory("VmRSS")?);
+    figures.push(Figure::new(&name("peak_while_made"), first_peak / 1024.0, "MiB", None));
     let each = (now - empty) * 1024.0 / f64::from(followers);
     figures.push(Figure::new(&name("peak_memory"), peak / 1024.0, "MiB", Some(Goal::AtMost(250.0))));
     figures.push(Figure::new(&name("resident"), now / 1024.0, "MiB", None));
@@ -95,10 +98,14 @@ fn others(writes: &Writes) -> usize {
 async fn watch(world: &mut World) -> Result<Window> {
     world.audit.writes()?;
     world.crowd.report().await?;
-    let (begun, before) = (Instant::now(), world.operator()?.cpu()?);
+    let waits = |world: &World| anyhow::Ok([world.operator()?.waited()?, world.crowd.waited()?]);
+    let (begun, before, waited) = (Instant::now(), world.operator()?.cpu()?, waits(world)?);
     tokio::time::sleep(WINDOW).await;
     let (seconds, cpu) = (begun.elapsed().as_secs_f64(), world.operator()?.cpu()? - before);
-    let window = Window { seconds, cpu, writes: world.audit.writes()?, asked: world.crowd.report().await? };
+    let after = waits(world)?;
+    let waited = [0, 1].map(|who: usize| after[who].saturating_sub(waited[who]));
+    let (writes, asked) = (world.audit.writes()?, world.crowd.report().await?);
+    let window = Window { seconds, cpu, waited, writes, asked };
     eprintln!("{:?}; {:?}", window.writes, window.asked);
     Ok(window)
 }
@@ -116,6 +123,8 @@ impl Window {
         let (max, goal) = judged(self.asked.judged_max.max(self.asked.waiting_max), Some(2 * POLL));
         vec![
             Figure::new(&name("cores"), self.cpu / self.seconds, "cores", at_most(1.0)),
+            Figure::new(&name("waited_for_a_core"), self.waited[0].as_secs_f64(), "s in 60 s", None),
+            Figure::new(&name("crowd_waited"), self.waited[1].as_secs_f64(), "s in 60 s", None),
             Figure::new(&name("samples"), samples as f64 / self.seconds, "a second", None),
             Figure::new(&name("cpu_per_sample"), self.cpu * 1e6 / samples as f64, "us", None),
             Figure::new(&name("writes"), number(other), "in 60 s", at_most(0.0)),

@@ -70,6 +70,11 @@ impl Operator {
         Ok((ticks(11)? + ticks(12)?) / TICKS)
     }
 
+    /// How long its threads have waited for a core.
+    pub(super) fn waited(&self) -> Result<Duration> {
+        procfs::waited_for_a_core(self.pid()?)
+    }
+
     /// A line of `/proc/PID/status` such as `VmHWM`, in KiB.
     pub(super) fn memory(&self, line: &str) -> Result<f64> {
         // Far below what a double holds to the last KiB.
@@ -96,7 +101,7 @@ impl Operator {
 
 /// The running crowd; dropping it kills it.
 pub(super) struct CrowdProcess {
-    _process: Child,
+    process: Child,
     commands: ChildStdin,
     told: Lines<BufReader<ChildStdout>>,
 }
@@ -112,10 +117,15 @@ impl CrowdProcess {
             .spawn()?;
         let commands = process.stdin.take().context("it was asked for")?;
         let told = BufReader::new(process.stdout.take().context("it was asked for")?).lines();
-        let mut crowd = Self { _process: process, commands, told };
+        let mut crowd = Self { process, commands, told };
         let first = tokio::time::timeout(LISTENING_WITHIN, crowd.told()).await??;
         ensure!(matches!(first, Told::Listening), "the crowd begins with {first:?}");
         Ok(crowd)
+    }
+
+    /// How long its threads have waited for a core.
+    pub(super) fn waited(&self) -> Result<Duration> {
+        procfs::waited_for_a_core(self.process.id().context("the crowd has ended")?)
     }
 
     pub(super) async fn tell(&mut self, command: &Command) -> Result<()> {
