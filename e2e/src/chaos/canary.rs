@@ -22,7 +22,10 @@ use crate::{
 const NAME: &str = "canary";
 const CONDITION: &str = "e2e.tidemark.dev/canary";
 const STARTED_WITHIN: Duration = Duration::from_secs(120);
-/// Kubernetes' controllers come back to their API server in their own time: 36 s and 57 s were seen, and once more than 90 s.
+/// Kubernetes' controllers come back to their API server in their own time. client-go waits 0.8 s after a failure, doubled with
+/// each one up to 30 s and up to doubled again by chance, and forgets that only after two minutes without one (its
+/// `tools/cache/reflector.go`); and a server that just started refuses its own controllers until it has read its roles, which
+/// is one failure more. Up to 109 s were seen.
 const CARRIED_WITHIN: Duration = Duration::from_mins(5);
 const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 
