@@ -20,9 +20,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use kube::{Client, Config, config::AuthInfo};
 use rand::RngExt as _;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::{
+    folder::Folder,
     kept::{self, Kept},
     programs, wait,
 };
@@ -47,7 +47,7 @@ pub struct ApiServer {
     extra: &'static [&'static str],
     server: Mutex<Kept>,
     _etcd: Kept,
-    folder: TempDir,
+    folder: Folder,
 }
 
 #[derive(Clone, Copy)]
@@ -96,7 +96,7 @@ impl ApiServer {
     /// If the programs are not built, or do not get ready within a minute; the message ends with the server's log.
     pub fn start(extra: &'static [&'static str]) -> Result<Self> {
         let bin = programs::folder()?;
-        let folder = tempfile::Builder::new().prefix("tidemark-api-").tempdir()?;
+        let folder = Folder::make("tidemark-api-")?;
         let ports = Ports { etcd: free_port()?, peer: free_port()?, server: free_port()? };
         prepare(&bin, folder.path())?;
         let etcd = start_etcd(&bin, folder.path(), ports)?;

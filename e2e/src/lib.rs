@@ -10,6 +10,7 @@ pub mod chain;
 pub mod chaos;
 pub mod demo;
 pub mod fault;
+mod folder;
 pub mod gitops;
 pub mod install;
 pub mod kept;

@@ -13,11 +13,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use crate::{
     apiserver,
+    folder::Folder,
     kept::{self, Kept},
     procfs,
 };
@@ -32,7 +32,7 @@ pub struct OperatorProcess {
     counts: Arc<Counts>,
     log: PathBuf,
     running: JoinHandle<()>,
-    _folder: TempDir,
+    _folder: Folder,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl OperatorProcess {
     /// # Errors
     /// If it cannot be started.
     pub fn start(program: &Path, server: &str, environment: &[(&str, OsString)]) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("tidemark-operator-").tempdir()?;
+        let folder = Folder::make("tidemark-operator-")?;
         let kubeconfig = folder.path().join("kubeconfig");
         let cluster = json!({ "server": server });
         fs::write(&kubeconfig, apiserver::kubeconfig(&cluster, &json!({}), None))?;

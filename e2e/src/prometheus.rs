@@ -17,10 +17,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
+    folder::Folder,
     kept::{self, Kept},
     loopback,
     observability::{self, Dashboard},
@@ -39,7 +39,7 @@ pub struct Prometheus {
     url: String,
     _process: Kept,
     _listing: AbortOnDropHandle<()>,
-    folder: TempDir,
+    folder: Folder,
 }
 
 /// A series over time.
@@ -77,7 +77,7 @@ impl Prometheus {
     /// # Errors
     /// As above.
     pub async fn start_at(client: &Client, address: SocketAddr, set: Option<(&str, &str)>) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("tidemark-prometheus-").tempdir()?;
+        let folder = Folder::make("tidemark-prometheus-")?;
         let path = |name: &str| folder.path().join(name);
         let configuration = configuration(&path(PODS))?;
         fs::write(path("prometheus.yaml"), configuration.to_string())?;

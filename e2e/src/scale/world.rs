@@ -21,7 +21,7 @@ use super::{
     objects,
     programs::{CrowdProcess, Operator, operator_binary},
 };
-use crate::{apiserver::ApiServer, programs::checkout, wait};
+use crate::{apiserver::ApiServer, folder::Folder, programs::checkout, wait};
 
 const CONCURRENT: usize = 16;
 const WITHIN: Duration = Duration::from_secs(900);
@@ -52,7 +52,7 @@ pub(super) struct World {
     pub(super) audit: Audit,
     pub(super) kubelets: Kubelets,
     server: ApiServer,
-    folder: tempfile::TempDir,
+    folder: Folder,
 }
 
 impl World {
@@ -69,7 +69,7 @@ impl World {
             kubelets: Kubelets::start(client.clone()),
             client,
             server,
-            folder: tempfile::Builder::new().prefix("tidemark-scale-").tempdir()?,
+            folder: Folder::make("tidemark-scale-")?,
         };
         objects::make_namespaces(&world.client, size.sets).await?;
         Ok(world)
