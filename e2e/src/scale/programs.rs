@@ -39,6 +39,8 @@ impl Operator {
             .args(["run", "--allow-loopback-primaries", "--log-format", "json"])
             .args(["--admin-listen", &admin.to_string()])
             .env("KUBECONFIG", kubeconfig)
+            // As images/Containerfile has it.
+            .env("MALLOC_ARENA_MAX", "1")
             .stdout(Stdio::null())
             .stderr(File::create(log)?)
             .kill_on_drop(true)

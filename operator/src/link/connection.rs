@@ -43,16 +43,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) async fn call(&mut self, head: &[u8], body: &[u8], limit: usize) -> Result<Answer, CallError> {
         self.session.begin(head, body, limit);
         loop {
-            let out = self.session.take_out();
-            if !out.is_empty() {
-                self.stream.write_all(&out).await?;
-                self.stream.flush().await?;
-            }
+            self.send().await?;
             if let Some(answer) = self.session.take_answer() {
                 return Ok(answer);
             }
             self.receive().await?;
         }
+    }
+
+    /// Sends what there is to send.
+    async fn send(&mut self) -> io::Result<()> {
+        let out = self.session.take_out();
+        if !out.is_empty() {
+            self.stream.write_all(&out).await?;
+            self.stream.flush().await?;
+        }
+        Ok(())
     }
 
     /// Reads once.
