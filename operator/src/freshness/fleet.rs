@@ -20,9 +20,10 @@ use super::{
     member::SeenPod,
     policy::FleetSpec,
     primary::Observer,
+    roll::Roll,
     round::Rounds,
     sampler::{Answered, Sampler, Target},
-    snapshot::{PodFacts, Snapshot},
+    snapshot::Snapshot,
     state::{Intents, Pods, State},
     ways::Ways,
 };
@@ -55,6 +56,7 @@ pub(super) struct Fleet {
     /// The spec as it is judged by.
     spec: FleetSpec,
     state: State,
+    roll: Roll,
     rounds: Rounds,
     /// Its own place among all fleets, from 0 to 1.
     turn: f64,
@@ -81,6 +83,7 @@ impl Fleet {
             leads,
             spec,
             state: State::default(),
+            roll: Roll::default(),
             rounds: Rounds::default(),
             turn: rand::rng().random_range(0.0..1.0),
             ask_height: None,
@@ -247,9 +250,8 @@ impl Fleet {
 
     fn judge(&mut self) {
         let now = self.shared.clock.now();
-        let (fleets, namespace) = (&self.fleets, &self.key.namespace);
-        let judgement = self.state.judge(now, &self.spec, |pod| fleets.volume(namespace, pod));
-        let pods = PodFacts::of(&self.state.pods, |pod| fleets.volume(namespace, pod));
+        self.roll.keep(&self.fleets, &self.key.namespace, &self.state.pods);
+        let judgement = self.state.judge(now, &self.spec, &self.roll.volumes);
         // One who stands by is in no hurry.
         for uid in judgement.ask_again.iter().filter(|_| self.leads) {
             if let Some(sampler) = self.samplers.get(uid) {
@@ -269,7 +271,7 @@ impl Fleet {
         let (follower_secret_error, not_over_tls) = (self.ways.error(), self.state.not_over_tls());
         let snapshot = Snapshot {
             judgement,
-            pods,
+            pods: Arc::clone(&self.roll.facts),
             since,
             sights,
             foreign,
@@ -309,7 +311,7 @@ impl Fleet {
         for announcement in announce::transitions(before, now, &self.about) {
             self.shared.announcer.tell(announcement);
         }
-        if before.decisions() != now.decisions() {
+        if !now.decides_as(before) {
             self.fleets.decided(&self.key);
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
-use tidemark_judge::{Moment, PodUid, Verdict, VolumeUid};
+use tidemark_judge::{Moment, PodUid, Verdict};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -20,6 +20,7 @@ use super::{
     permits::Permits,
     policy::FleetSpec,
     primary::Primaries,
+    roll::Volumes,
     roster::{Claim, SeenClaim, set_of},
     secrets::Secrets,
     sight::Sight,
@@ -114,6 +115,8 @@ struct Known {
     fleets: BTreeMap<SetKey, Handle>,
     pods: BTreeMap<SetKey, Arc<Pods>>,
     claims: BTreeMap<Claim, SeenClaim>,
+    /// How often claims have changed.
+    claims_changed: u64,
 }
 
 struct Handle {
@@ -161,6 +164,11 @@ impl Fleets {
     /// Tells people about something.
     pub(crate) fn tell(&self, announcement: Announcement) {
         self.shared.announcer.tell(announcement);
+    }
+
+    /// How many sets are judged, those of other scopes among them.
+    pub(crate) fn count(&self) -> usize {
+        self.shared.rolls().iter().map(|fleets| fleets.known().fleets.len()).sum()
     }
 
     /// The sets that are judged.
@@ -305,25 +313,32 @@ impl Fleets {
 
     /// Takes a claim as it is, or forgets it.
     pub(super) fn claim_seen(&self, claim: Claim, seen: Option<SeenClaim>) {
-        let claims = &mut self.known().claims;
+        let mut known = self.known();
+        known.claims_changed += 1;
         match seen {
-            Some(seen) => drop(claims.insert(claim, seen)),
-            None => drop(claims.remove(&claim)),
+            Some(seen) => drop(known.claims.insert(claim, seen)),
+            None => drop(known.claims.remove(&claim)),
         }
     }
 
     /// Forgets every claim that is not listed.
     pub(super) fn only_claims(&self, listed: &BTreeSet<Claim>) {
-        self.known().claims.retain(|claim, _| listed.contains(claim));
+        let mut known = self.known();
+        known.claims_changed += 1;
+        known.claims.retain(|claim, _| listed.contains(claim));
     }
 
-    /// The UID of what holds a pod's data: its claim, or the pod itself.
-    pub(super) fn volume(&self, namespace: &str, pod: &SeenPod) -> VolumeUid {
-        let claim = pod.claim.as_ref().map(|claim| (namespace.to_owned(), claim.clone()));
+    /// The claims that hold the data of these pods, with how often claims have changed; None if they have not since then.
+    pub(super) fn volumes(&self, namespace: &str, pods: &Pods, since: Option<u64>) -> Option<(u64, Volumes)> {
         let known = self.known();
-        let seen = claim.and_then(|claim| known.claims.get(&claim));
-        let held = seen.filter(|claim| claim.may_hold(pod.created)).map(|claim| claim.uid.clone());
-        held.unwrap_or_else(|| pod.uid.as_str().into())
+        if since == Some(known.claims_changed) {
+            return None;
+        }
+        let volume = |pod: &SeenPod| {
+            let claim = known.claims.get(&(namespace.to_owned(), pod.claim.clone()?))?;
+            Some((pod.uid.clone(), claim.may_hold(pod.created).then(|| claim.uid.clone())?))
+        };
+        Some((known.claims_changed, pods.values().filter_map(volume).collect()))
     }
 
     /// Tells that a set's decisions changed.
@@ -404,7 +419,7 @@ mod tests {
     #[tokio::test]
     async fn a_pod_made_after_its_claim_was_to_go_has_another_whatever_the_watch_still_shows() {
         let fleets = fleets();
-        let check = |made: &str, expected: &str| {
+        let check = |made: &str, expected: Option<&str>| {
             let pod = json!({
                 "metadata": { "name": "a-0", "uid": "u", "resourceVersion": "17", "creationTimestamp": made },
                 "spec": { "containers": [], "volumes": [
@@ -413,18 +428,23 @@ mod tests {
             });
             let pod: Pod = serde_json::from_value(pod).expect("a pod");
             let pod = SeenPod::of(&pod).expect("it has a UID");
-            assert_eq!(fleets.volume("n", &pod).as_str(), expected, "made at {made}");
+            let pods = [(pod.uid.clone(), pod)].into();
+            let (changed, volumes) =
+                fleets.volumes("n", &pods, None).expect("they were not asked for before");
+            let found: Vec<_> = volumes.values().map(|volume| volume.as_str()).collect();
+            assert_eq!(found, Vec::from_iter(expected), "made at {made}");
+            assert!(fleets.volumes("n", &pods, Some(changed)).is_none(), "nothing has changed");
         };
         let name = || ("n".to_owned(), "data-a-0".to_owned());
-        check("2026-01-01T00:00:09Z", "u");
+        check("2026-01-01T00:00:09Z", None);
         fleets.claim_seen(name(), Some(claim("old", None)));
-        check("2026-01-01T00:00:09Z", "old");
+        check("2026-01-01T00:00:09Z", Some("old"));
         fleets.claim_seen(name(), Some(claim("old", Some("2026-01-01T00:00:07Z"))));
-        check("2026-01-01T00:00:06Z", "old");
-        check("2026-01-01T00:00:07Z", "u");
-        check("2026-01-01T00:00:09Z", "u");
+        check("2026-01-01T00:00:06Z", Some("old"));
+        check("2026-01-01T00:00:07Z", None);
+        check("2026-01-01T00:00:09Z", None);
         fleets.claim_seen(name(), Some(claim("new", None)));
-        check("2026-01-01T00:00:09Z", "new");
+        check("2026-01-01T00:00:09Z", Some("new"));
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@ mod permits;
 mod policy;
 mod primary;
 mod read_block;
+mod roll;
 mod roster;
 mod round;
 mod sampler;

@@ -1,11 +1,11 @@
 //! What the freshness path tells the rest of the operator. Pure.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
-use tidemark_judge::{Genesis, Judgement, Notice, PodName, PodUid, Reason, VolumeUid};
+use tidemark_judge::{Judgement, Notice, PodName, PodUid, Reason};
 
-use super::{member::SeenPod, sight::Sight, state::Pods, trouble::Trouble};
+use super::{member::SeenPod, roll::Volumes, sight::Sight, state::Pods, trouble::Trouble};
 
 /// The latest judgement on a set, with what it was based on.
 #[derive(Clone, Debug, Default)]
@@ -13,7 +13,7 @@ pub struct Snapshot {
     /// The judgement.
     pub judgement: Judgement,
     /// The pods of the set, in the order of their names.
-    pub pods: Vec<PodFacts>,
+    pub pods: Arc<[PodFacts]>,
     /// Since when each verdict holds, in the order of the judgement's verdicts.
     pub since: Vec<Timestamp>,
     /// What is seen of the members beside their verdicts, in the same order.
@@ -70,10 +70,9 @@ pub struct Claim {
 
 impl PodFacts {
     /// The facts of these pods, in the order of their names.
-    pub(super) fn of(pods: &Pods, volume: impl Fn(&SeenPod) -> VolumeUid) -> Vec<Self> {
+    pub(super) fn of(pods: &Pods, volumes: &Volumes) -> Vec<Self> {
         let claim = |pod: &SeenPod| {
-            let (name, uid) = (pod.claim.clone()?, volume(pod));
-            Some(Claim { name, uid: (uid.as_str() != pod.uid.as_str()).then(|| uid.to_string()) })
+            Some(Claim { name: pod.claim.clone()?, uid: volumes.get(&pod.uid).map(ToString::to_string) })
         };
         let facts = |pod: &SeenPod| Self {
             name: pod.name.to_string(),
@@ -94,37 +93,28 @@ impl PodFacts {
     }
 }
 
-/// The part of a snapshot that is worth a status write at once; movement of tips is not.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Decisions {
-    verdicts: Vec<(PodUid, bool, Reason, Option<Reason>)>,
-    notices: Vec<(&'static str, Vec<PodName>)>,
-    genesis: Option<Genesis>,
-    pods: Vec<PodFacts>,
-    foreign: Vec<PodName>,
-    failing: Vec<PodName>,
-    secret_error: Option<String>,
-    follower_secret_error: Option<String>,
-    not_over_tls: Vec<PodName>,
-}
-
 impl Snapshot {
-    pub(super) fn decisions(&self) -> Decisions {
+    /// Whether nothing is worth a status write at once since `before`; movement of tips is not.
+    pub(super) fn decides_as(&self, before: &Self) -> bool {
+        self.verdicts().eq(before.verdicts())
+            && self.notices().eq(before.notices())
+            && self.judgement.genesis == before.judgement.genesis
+            && (Arc::ptr_eq(&self.pods, &before.pods)
+                || self.pods.iter().map(unversioned).eq(before.pods.iter().map(unversioned)))
+            && self.foreign == before.foreign
+            && self.failing.keys().eq(before.failing.keys())
+            && self.secret_error == before.secret_error
+            && self.follower_secret_error == before.follower_secret_error
+            && self.not_over_tls.keys().eq(before.not_over_tls.keys())
+    }
+
+    fn verdicts(&self) -> impl Iterator<Item = (&PodUid, bool, Reason, Option<Reason>)> {
         let verdicts = self.judgement.verdicts.iter();
-        let verdicts =
-            verdicts.map(|verdict| (verdict.uid.clone(), verdict.serves, verdict.reason, verdict.held_from));
-        let notices = self.judgement.notices.iter().map(|notice| (notice.reason(), named(notice)));
-        Decisions {
-            verdicts: verdicts.collect(),
-            notices: notices.collect(),
-            genesis: self.judgement.genesis,
-            pods: self.pods.iter().map(unversioned).collect(),
-            foreign: self.foreign.clone(),
-            failing: self.failing.keys().cloned().collect(),
-            secret_error: self.secret_error.clone(),
-            follower_secret_error: self.follower_secret_error.clone(),
-            not_over_tls: self.not_over_tls.keys().cloned().collect(),
-        }
+        verdicts.map(|verdict| (&verdict.uid, verdict.serves, verdict.reason, verdict.held_from))
+    }
+
+    fn notices(&self) -> impl Iterator<Item = (&'static str, Vec<PodName>)> {
+        self.judgement.notices.iter().map(|notice| (notice.reason(), named(notice)))
     }
 }
 

@@ -6,8 +6,7 @@ use std::{
 };
 
 use tidemark_judge::{
-    ContainerId, Intent, Judgement, Member, Memory, Moment, Observed, PodName, PodUid, Sample, VolumeUid,
-    judge,
+    ContainerId, Intent, Judgement, Member, Memory, Moment, Observed, PodName, PodUid, Sample, judge,
 };
 
 use super::{
@@ -15,6 +14,7 @@ use super::{
     member::SeenPod,
     policy::FleetSpec,
     primary::Seen,
+    roll::Volumes,
     sampler::{Answered, Said, Unheard},
     sight::{Paces, Sight},
 };
@@ -104,14 +104,9 @@ impl State {
         self.pods.get(uid)?.container.as_ref()
     }
 
-    /// Has the fleet judged. `volume` gives the UID of a pod's claim.
-    pub(super) fn judge(
-        &mut self,
-        now: Moment,
-        spec: &FleetSpec,
-        volume: impl Fn(&SeenPod) -> VolumeUid,
-    ) -> Judgement {
-        let members = self.pods.values().filter(|pod| !pod.ended).map(|pod| self.member(pod, volume(pod)));
+    /// Has the fleet judged. `volumes` has the UIDs of the pods' claims.
+    pub(super) fn judge(&mut self, now: Moment, spec: &FleetSpec, volumes: &Volumes) -> Judgement {
+        let members = self.pods.values().filter(|pod| !pod.ended).map(|pod| self.member(pod, volumes));
         let observed = Observed {
             members: members.collect(),
             primary: self.primary.sample.clone().filter(|_| spec.primary.is_some()),
@@ -134,11 +129,11 @@ impl State {
         sights
     }
 
-    fn member(&self, pod: &SeenPod, volume: VolumeUid) -> Member {
+    fn member(&self, pod: &SeenPod, volumes: &Volumes) -> Member {
         Member {
             name: pod.name.clone(),
             uid: pod.uid.clone(),
-            volume,
+            volume: volumes.get(&pod.uid).cloned().unwrap_or_else(|| pod.uid.as_str().into()),
             container: pod.container.clone(),
             ready: pod.ready,
             terminating: pod.terminating,

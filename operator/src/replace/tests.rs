@@ -1,6 +1,6 @@
 //! The plan, by what stands in the cluster and what was judged.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -56,7 +56,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn snapshot(pods: &[Seen]) -> Snapshot {
-    let mut snapshot = Snapshot::default();
+    let (mut snapshot, mut facts) = (Snapshot::default(), Vec::new());
     for (ordinal, seen) in pods.iter().enumerate() {
         let serves = seen.ready || seen.reason == Reason::InSync;
         snapshot.judgement.verdicts.push(Verdict {
@@ -65,7 +65,7 @@ fn snapshot(pods: &[Seen]) -> Snapshot {
             ..crate::testing::verdict(serves && !seen.reason.is_on_purpose(), seen.reason)
         });
         snapshot.since.push(at(MADE));
-        snapshot.pods.push(PodFacts {
+        facts.push(PodFacts {
             name: format!("a-{ordinal}"),
             uid: format!("u{ordinal}"),
             resource_version: format!("{ordinal}7"),
@@ -76,7 +76,12 @@ fn snapshot(pods: &[Seen]) -> Snapshot {
             ..PodFacts::default()
         });
     }
+    snapshot.pods = facts.into();
     snapshot
+}
+
+fn facts(snapshot: &mut Snapshot) -> &mut [PodFacts] {
+    Arc::make_mut(&mut snapshot.pods)
 }
 
 fn made(replicas: u32, kept: u32, snapshot: &Snapshot, now: i64) -> Plan {
@@ -150,7 +155,8 @@ fn one_that_may_come_back_waits_for_the_replacement_and_one_in_trouble_does_not(
     let pods = [seen("old", InSync), seen("old", NotRunning), seen("new", CatchingUp)];
     check(&pods, &[], &[]);
     let mut crashing = snapshot(&pods);
-    crashing.pods[1].trouble = Some(Trouble { reason: "CrashLoopBackOff".to_owned(), text: String::new() });
+    facts(&mut crashing)[1].trouble =
+        Some(Trouble { reason: "CrashLoopBackOff".to_owned(), text: String::new() });
     assert_eq!(summary(&made(3, 3, &crashing, MADE)).1, ["u1"]);
 }
 
@@ -199,7 +205,7 @@ fn a_pod_that_is_never_made_stalls_the_rollout_too() {
 #[test]
 fn the_time_of_a_replacement_counts_from_when_it_was_last_ready() {
     let mut pods = snapshot(&[seen("old", InSync), seen("new", Lagging)]);
-    pods.pods[1].ready_changed = Some(at(MADE + 500));
+    facts(&mut pods)[1].ready_changed = Some(at(MADE + 500));
     assert_eq!(made(2, 2, &pods, MADE + 1_099).progress.stalled, None);
     assert!(made(2, 2, &pods, MADE + 1_100).progress.stalled.is_some());
 }
@@ -208,16 +214,17 @@ fn the_time_of_a_replacement_counts_from_when_it_was_last_ready() {
 fn one_to_be_rebuilt_goes_with_its_volume_one_at_a_time_unless_it_is_out() {
     let claim = Claim { name: "data-a-1".to_owned(), uid: Some("v".to_owned()) };
     let mut pods = snapshot(&[seen("new", InSync), seen("new", InSync), seen("new", InSync)]);
-    (pods.pods[0].rebuild, pods.pods[1].rebuild) = (true, true);
-    pods.pods[1].claim = Some(claim.clone());
+    facts(&mut pods)[0].rebuild = true;
+    (facts(&mut pods)[1].rebuild, facts(&mut pods)[1].claim) = (true, Some(claim.clone()));
     assert_eq!(summary(&made(3, 3, &pods, MADE)), (vec![("u1", Intent::Rebuild)], vec![]));
     (pods.judgement.verdicts[1].serves, pods.judgement.verdicts[1].reason) = (false, Reason::Rebuilding);
-    pods.pods[1].ready = false;
+    facts(&mut pods)[1].ready = false;
     let plan = made(3, 3, &pods, MADE);
     let [Step::Rebuild(doomed)] = plan.steps.as_slice() else { panic!("{plan:?}") };
     assert_eq!((doomed.version.as_str(), &doomed.claim), ("17", &Some(claim)));
     (pods.judgement.verdicts[1].reason, pods.judgement.verdicts[2].reason) = (Lagging, Lagging);
-    (pods.judgement.verdicts[2].serves, pods.pods[2].ready) = (false, false);
+    pods.judgement.verdicts[2].serves = false;
+    facts(&mut pods)[2].ready = false;
     assert_eq!(summary(&made(3, 3, &pods, MADE)).1, ["u1"], "it needs nobody else");
 }
 
