@@ -3,11 +3,12 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard},
+    time::Duration,
 };
 
 use tokio::time::Instant;
 
-use super::{apply::Ledger, status};
+use super::apply::Ledger;
 use crate::{api::StoreReplicaSetStatus, lock::lock, names::SetKey, replace::Missing};
 
 /// What is remembered of all sets. Losing it costs some needless calls, and a wait begins anew.
@@ -31,13 +32,13 @@ pub(super) struct Remembered {
 
 impl Remembered {
     /// When the status may next be written though only tips have moved, if not in the reconciliation that began at `start`.
-    pub(super) fn moves_at(&self, start: Instant) -> Option<Instant> {
-        self.status.as_ref().map(|(began, _)| *began + status::REFRESH).filter(|at| *at > start)
+    pub(super) fn moves_at(&self, start: Instant, refresh: Duration) -> Option<Instant> {
+        self.status.as_ref().map(|(began, _)| *began + refresh).filter(|at| *at > start)
     }
 
     /// When the reconciliation after that of `start` is due, if nothing asks for one before.
-    pub(super) fn refresh_at(&self, start: Instant) -> Instant {
-        self.moves_at(start).unwrap_or(start + status::REFRESH)
+    pub(super) fn refresh_at(&self, start: Instant, refresh: Duration) -> Instant {
+        self.moves_at(start, refresh).unwrap_or(start + refresh)
     }
 }
 
@@ -79,7 +80,9 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{Memory, Remembered, SetKey, status::REFRESH};
+    use super::{Memory, Remembered, SetKey};
+
+    const REFRESH: Duration = Duration::from_secs(30);
 
     fn key() -> SetKey {
         SetKey { namespace: "n".to_owned(), name: "a".to_owned() }
@@ -111,9 +114,9 @@ mod tests {
         let mut start = Instant::now();
         let mut remembered = Remembered::default();
         for _ in 0..3 {
-            assert_eq!(remembered.moves_at(start), None, "it may write");
+            assert_eq!(remembered.moves_at(start, REFRESH), None, "it may write");
             remembered.status = Some((start, Default::default()));
-            start = remembered.refresh_at(start);
+            start = remembered.refresh_at(start, REFRESH);
         }
     }
 
@@ -122,7 +125,7 @@ mod tests {
         let start = Instant::now();
         let remembered = Remembered { status: Some((start, Default::default())), ..Remembered::default() };
         let between = start + Duration::from_secs(20);
-        assert_eq!(remembered.moves_at(between), Some(start + REFRESH), "it may not write yet");
-        assert_eq!(remembered.refresh_at(between), start + REFRESH);
+        assert_eq!(remembered.moves_at(between, REFRESH), Some(start + REFRESH), "it may not write yet");
+        assert_eq!(remembered.refresh_at(between, REFRESH), start + REFRESH);
     }
 }

@@ -102,7 +102,7 @@ pub async fn reconcile(set: Arc<StoreReplicaSet>, context: Arc<Context>) -> Resu
     let told = tell(&set, &key, &context, outcome, start, &mut remembered).await;
     let failed = result.is_err() || told.is_err();
     remembered.failures = if failed { remembered.failures.saturating_add(1) } else { 0 };
-    let refresh = remembered.refresh_at(start);
+    let refresh = remembered.refresh_at(start, status::refresh(context.fleets.count()));
     context.memory.put(&key, remembered);
     context.metrics.reconciled(if failed { "error" } else { "ok" }, start.elapsed());
     let (_, again) = result?;
@@ -207,7 +207,7 @@ async fn tell(
     if snapshot.is_some() {
         context.metrics.conditions(key, &next.conditions);
     }
-    let fresh = remembered.moves_at(start).is_some();
+    let fresh = remembered.moves_at(start, status::refresh(context.fleets.count())).is_some();
     if before == Some(&next) || (fresh && !status::is_news(before, &next)) {
         return Ok(());
     }

@@ -19,8 +19,17 @@ use crate::{
     names::{self, FIELD_MANAGER, SetKey},
 };
 
-/// How often mere movement of tips is written.
-pub(super) const REFRESH: Duration = Duration::from_secs(30);
+/// How often mere movement of a set's tips is written at most.
+const REFRESH: Duration = Duration::from_secs(30);
+/// How many such writes of all sets there are in a second at most: a write of a status takes an API server some 15 ms of
+/// a core, which those that follow decisions need more.
+const REFRESHES_PER_SECOND: u32 = 10;
+
+/// How often mere movement of tips is written of each of so many sets.
+pub(super) fn refresh(sets: usize) -> Duration {
+    let sets = u32::try_from(sets).unwrap_or(u32::MAX);
+    REFRESH.max(Duration::from_secs(1) * sets / REFRESHES_PER_SECOND)
+}
 
 /// Why a status could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -188,7 +197,7 @@ mod tests {
     use k8s_openapi::api::apps::v1::StatefulSet;
     use serde_json::{Value, json};
 
-    use super::is_news;
+    use super::{is_news, refresh};
     use crate::{
         api::{Mode, StoreReplicaSet, StoreReplicaSetStatus},
         freshness::{PodFacts, Snapshot},
@@ -228,6 +237,12 @@ mod tests {
 
     fn done() -> Outcome {
         applied(json!({ "observedGeneration": 5, "replicas": 2, "updatedReplicas": 2 }))
+    }
+
+    #[test]
+    fn tips_of_many_sets_are_written_less_often_and_never_more_than_ten_in_a_second() {
+        let seconds = [0, 1, 300, 301, 1_000, 10_000].map(|sets| refresh(sets).as_secs_f64());
+        assert_eq!(seconds, [30.0, 30.0, 30.0, 30.1, 100.0, 1_000.0]);
     }
 
     fn pods(ready: [bool; 2]) -> Snapshot {
