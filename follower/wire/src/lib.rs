@@ -2,6 +2,10 @@
 //!
 //! Owns the .proto files and the code generated from them; holds no behaviour but conversions of its own types.
 
+mod codec;
+
+pub use codec::SmallBuffers;
+
 /// Generated from `proto/account.proto`.
 #[allow(missing_docs, clippy::all)]
 pub mod account {

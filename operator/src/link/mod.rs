@@ -94,8 +94,8 @@ impl<D: Dial> Shared<D> {
         response(self.answer(&head, &body).await.map_err(status)?)
     }
 
-    /// The head and the data of a request, and no more memory than they take: the body comes in a buffer of 8 KiB, which
-    /// counts while thousands are asked at the same time, as at the start and when a network hangs.
+    /// The head and the data of a request, and no more memory than they take: the body comes in a buffer that is larger
+    /// than it, which counts while thousands are asked at the same time, as at the start and when a network hangs.
     async fn encoded(&self, request: Request<tonic::body::Body>) -> Result<(Vec<u8>, Vec<u8>), Status> {
         let (parts, body) = request.into_parts();
         let head = hpack::encode(self.to.secure(), &self.to.authority(), parts.uri.path(), &parts.headers);
