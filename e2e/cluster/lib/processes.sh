@@ -86,7 +86,7 @@ dead_daemons() {
 
 check_daemons_live() {
   local dead
-  dead=$(dead_daemons | head -1)
+  dead=$(dead_daemons | sed -n 1p)
   [ -z "$dead" ] || daemon_failed "$dead" "ended by itself"
 }
 

@@ -36,7 +36,7 @@ check_state_is_ours() {
 remove_state() {
   [ -e "$STATE_DIR" ] || return 0
   check_state_is_ours
-  [ -z "$(mounts)" ] || die "still mounted below $STATE_DIR: $(mounts | head -1)"
+  [ -z "$(mounts)" ] || die "still mounted below $STATE_DIR: $(mounts | sed -n 1p)"
   find "$STATE_DIR" -mindepth 1 -maxdepth 1 ! -path "$STATE_MARK" -exec rm -rf --one-file-system {} +
   rm -rf --one-file-system "$STATE_DIR"
 }
