@@ -146,6 +146,44 @@ async fn stale_after() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn stall_after() {
+    let world = World::with_fleet("stall-after", 1, health(json!({ "stallAfter": "5s" }))).await;
+    let begun = Instant::now();
+    let mut tip = 100;
+    while begun.elapsed() < Duration::from_secs(7) {
+        tip += 1;
+        tips(&world, tip, &[tip]);
+        world.follower(0).asked(3).await.unwrap();
+        assert_eq!(world.condition("ChainStalled").await.unwrap().status, "False", "a block in less, {tip}");
+    }
+    let start = Instant::now();
+    tips(&world, tip + 1, &[tip + 1]);
+    world.condition_is("ChainStalled", "True", "NoNewBlocks").await;
+    let lasted = start.elapsed();
+    assert!(lasted >= Duration::from_secs(5), "stalled after {lasted:?}, with 5 s allowed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forget_after() {
+    let world = World::with_fleet("forget-after", 3, health(json!({ "forgetAfter": "4s" }))).await;
+    tips(&world, 200, &[200, 100, 100]);
+    for ordinal in [1, 2] {
+        world.gate_is(ordinal, "False", "Lagging").await;
+    }
+    world.follower(2).say(|follower| follower.upstream_tip = Some(100));
+    world.primary.asked(2).await.unwrap();
+    let start = Instant::now();
+    world.primary.say(|primary| primary.failing = Some("says nothing".to_owned()));
+    world.follower(0).say(|follower| follower.failing = Some("says nothing".to_owned()));
+    reason_is(&world, 1, "BelowExitMark").await;
+    for ordinal in [1, 2] {
+        world.gate_is(ordinal, "True", "InSync").await;
+    }
+    let lasted = start.elapsed();
+    assert!(lasted > Duration::from_secs(4), "back after {lasted:?}, with the mark to be kept for 4 s");
+}
+
 /// How many of so many leave when none answers.
 async fn leave_in_silence(name: &str, replicas: u32) -> usize {
     let world = World::with_fleet(name, replicas, |_| {}).await;

@@ -147,14 +147,7 @@ async fn class_07_a_stall_is_not_lag() {
     world.follower(0).asked(8).await.unwrap();
     assert_eq!(witness.moves().await, before);
     all_at(&world, 101);
-    until("the stall to be over", async || {
-        let set: StoreReplicaSet = world.api().get("set").await?;
-        let conditions = set.status.unwrap_or_default().conditions;
-        let stalled = conditions.iter().find(|one| one.type_ == "ChainStalled").context("a condition")?;
-        ensure!(stalled.status == "False", "{stalled:?}");
-        Ok(())
-    })
-    .await;
+    world.condition_is("ChainStalled", "False", "BlocksArrive").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -282,7 +282,8 @@ impl World {
         .await
     }
 
-    async fn condition(&self, type_: &str) -> Result<Condition> {
+    /// The condition of the set as it is now.
+    pub(crate) async fn condition(&self, type_: &str) -> Result<Condition> {
         let set: StoreReplicaSet = self.api().get("set").await?;
         let conditions = set.status.unwrap_or_default().conditions;
         conditions.into_iter().find(|condition| condition.type_ == type_).context("no such condition yet")
