@@ -2,6 +2,8 @@
 # Owns the bridge, the namespaces and the routes; must not touch a firewall or a range outside CLUSTER_RANGE.
 # The bridge's alias names the state folder that it belongs to: it is the first link made and the last removed.
 
+NAMESPACES=/run/netns
+
 bridge_owner() { ip -d link show "$BRIDGE" 2>/dev/null | sed -n 's/^ *alias //p'; }
 
 network_is_ours() {
@@ -17,11 +19,15 @@ check_network_is_ours() {
 
 make_network() {
   local node
+  keep_namespaces_folder
   make_bridge
   for node in $(seq "$NODES"); do make_node_network "$node"; done
   ip route add "$SERVICE_RANGE" via "$CONTROL_PLANE_IP"
   for node in $(seq "$NODES"); do route_to_peers "$node"; done
 }
+
+# What `ip netns add` mounts for all namespaces with names is ours if nobody had it mounted before.
+keep_namespaces_folder() { mountpoint -q "$NAMESPACES" || touch "$STATE_DIR/mounted-namespaces"; }
 
 make_bridge() {
   ip link add "$BRIDGE" type bridge
@@ -63,6 +69,14 @@ network_processes() {
 remove_network() {
   local namespace link
   for namespace in $(network_namespaces); do ip netns del "$namespace"; done
+  remove_namespaces_folder
   for link in $(network_links | grep -vxF "$BRIDGE"); do ip link del "$link" 2>/dev/null || true; done
   if ip link show "$BRIDGE" >/dev/null 2>&1; then ip link del "$BRIDGE"; fi
+}
+
+# If others have put namespaces there since, it is theirs.
+remove_namespaces_folder() {
+  [ -e "$STATE_DIR/mounted-namespaces" ] && [ -z "$(ls -A "$NAMESPACES" 2>/dev/null)" ] || return 0
+  umount "$NAMESPACES" 2>/dev/null || true
+  rmdir "$NAMESPACES" 2>/dev/null || true
 }
