@@ -77,6 +77,6 @@ remove_network() {
 # If others have put namespaces there since, it is theirs.
 remove_namespaces_folder() {
   [ -e "$STATE_DIR/mounted-namespaces" ] && [ -z "$(ls -A "$NAMESPACES" 2>/dev/null)" ] || return 0
-  umount "$NAMESPACES" 2>/dev/null || true
-  rmdir "$NAMESPACES" 2>/dev/null || true
+  if mountpoint -q "$NAMESPACES"; then umount "$NAMESPACES"; fi
+  if [ -d "$NAMESPACES" ]; then rmdir "$NAMESPACES"; fi
 }

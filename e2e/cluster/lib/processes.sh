@@ -49,7 +49,7 @@ start_daemon() {
   (
     close_inherited
     exec env -C "$STATE_DIR" "$MEMBER_VARIABLE=$STATE_DIR" \
-      nsenter "--net=/run/netns/$(node_namespace "$node")" -- setsid "${@:3}"
+      nsenter "--net=$NAMESPACES/$(node_namespace "$node")" -- setsid "${@:3}"
   ) >>"$STATE_DIR/log/$name.log" 2>&1 </dev/null &
   echo $! >"$STATE_DIR/run/$name.pid"
   # Until it is another program than this one it names nothing, and would be taken for one that has ended.
@@ -92,7 +92,7 @@ check_daemons_live() {
 
 # answers_ok NODE PORT PATH: whether what listens on that node's loopback answers 200.
 answers_ok() {
-  nsenter "--net=/run/netns/$(node_namespace "$1")" -- bash -c "exec 3<>/dev/tcp/127.0.0.1/$2 &&
+  nsenter "--net=$NAMESPACES/$(node_namespace "$1")" -- bash -c "exec 3<>/dev/tcp/127.0.0.1/$2 &&
     printf 'GET $3 HTTP/1.0\r\n\r\n' >&3 && grep -q ' 200 ' <&3"
 }
 
