@@ -13,9 +13,13 @@ const BEGINS_WITH: usize = 512;
 /// A stream that has so many bytes ready hands them on, as by default.
 const YIELDS_AT: usize = 32 * 1024;
 
+fn settings() -> BufferSettings {
+    BufferSettings::new(BEGINS_WITH, YIELDS_AT)
+}
+
 /// The codec of protocol buffers, with buffers that begin small.
 #[derive(Debug)]
-pub struct SmallBuffers<T, U>(PhantomData<(T, U)>);
+pub(crate) struct SmallBuffers<T, U>(PhantomData<(T, U)>);
 
 impl<T, U> Default for SmallBuffers<T, U> {
     fn default() -> Self {
@@ -34,10 +38,10 @@ where
     type Decoder = ProstDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstCodec::<T, U>::raw_encoder(BufferSettings::new(BEGINS_WITH, YIELDS_AT))
+        ProstCodec::<T, U>::raw_encoder(settings())
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        ProstCodec::<T, U>::raw_decoder(BufferSettings::new(BEGINS_WITH, YIELDS_AT))
+        ProstCodec::<T, U>::raw_decoder(settings())
     }
 }

@@ -4,8 +4,6 @@
 
 mod codec;
 
-pub use codec::SmallBuffers;
-
 /// Generated from `proto/account.proto`.
 #[allow(missing_docs, clippy::all)]
 pub mod account {

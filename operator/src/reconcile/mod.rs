@@ -99,10 +99,11 @@ pub async fn reconcile(set: Arc<StoreReplicaSet>, context: Arc<Context>) -> Resu
         Ok((outcome, _)) => outcome,
         Err(error) => &Outcome::Failed(error.to_string()),
     };
-    let told = tell(&set, &key, &context, outcome, start, &mut remembered).await;
+    let every = status::refresh(context.fleets.count());
+    let told = tell(&set, &key, &context, outcome, start, every, &mut remembered).await;
     let failed = result.is_err() || told.is_err();
     remembered.failures = if failed { remembered.failures.saturating_add(1) } else { 0 };
-    let refresh = remembered.refresh_at(start, status::refresh(context.fleets.count()));
+    let refresh = remembered.refresh_at(start, every);
     context.memory.put(&key, remembered);
     context.metrics.reconciled(if failed { "error" } else { "ok" }, start.elapsed());
     let (_, again) = result?;
@@ -188,13 +189,15 @@ fn troubles(ledger: &mut Ledger) -> Vec<Trouble> {
     conflicts.chain(growth).collect()
 }
 
-/// Writes the status if it has news, or if tips have moved for long enough.
+/// Writes the status if it has news, or if tips have moved for long enough: `every` so often, in the reconciliation that
+/// began at `start`.
 async fn tell(
     set: &StoreReplicaSet,
     key: &SetKey,
     context: &Context,
     outcome: &Outcome,
     start: Instant,
+    every: Duration,
     remembered: &mut Remembered,
 ) -> Result<(), status::StatusError> {
     let snapshot = context.fleets.snapshot(key);
@@ -207,7 +210,7 @@ async fn tell(
     if snapshot.is_some() {
         context.metrics.conditions(key, &next.conditions);
     }
-    let fresh = remembered.moves_at(start, status::refresh(context.fleets.count())).is_some();
+    let fresh = remembered.moves_at(start, every).is_some();
     if before == Some(&next) || (fresh && !status::is_news(before, &next)) {
         return Ok(());
     }

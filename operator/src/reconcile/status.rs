@@ -21,8 +21,8 @@ use crate::{
 
 /// How often mere movement of a set's tips is written at most.
 const REFRESH: Duration = Duration::from_secs(30);
-/// How many such writes of all sets there are in a second at most: a write of a status takes an API server some 15 ms of
-/// a core, which those that follow decisions need more.
+/// How many such writes of all sets there are in a second at most: a write of a status takes an API server 15 to 30 ms
+/// of a core, which those that follow decisions need more.
 const REFRESHES_PER_SECOND: u32 = 10;
 
 /// How often mere movement of tips is written of each of so many sets.
